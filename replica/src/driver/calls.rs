@@ -84,8 +84,9 @@ impl Calls {
                 let began = Instant::now();
                 let reply = acceptor.watermarks(timeout).await.map_err(|error| no_answer(&error));
                 let took = began.elapsed();
-                if reply.is_ok() {
-                    answered.after(took);
+                match reply {
+                    Ok(_) => answered.after(took),
+                    Err(_) => answered.failed(),
                 }
                 measured.probed(reply.is_ok(), took.as_secs_f64());
                 Input::ProbeReply { probe, reply }

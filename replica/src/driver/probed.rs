@@ -36,7 +36,27 @@ pub(super) struct Probed {
 #[derive(Debug)]
 struct Question {
     place: usize,
+    asked_at: Instant,
     answer: Arc<Answer>,
+}
+
+impl Question {
+    /// Whether the answer is late beside the fastest one.
+    fn is_late(&self, fastest: Duration, now: Instant) -> bool {
+        let limit = fastest * 2 + LATE_AFTER;
+        match self.answer.outcome() {
+            Some(Outcome::After(took)) => took > limit,
+            Some(Outcome::Failed) => true,
+            None => now.saturating_duration_since(self.asked_at) > limit,
+        }
+    }
+}
+
+/// What became of a question.
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    After(Duration),
+    Failed,
 }
 
 /// What the answer took, in microseconds; [`Answer::NONE`] while there is none.
@@ -45,10 +65,21 @@ struct Answer(AtomicU64);
 
 impl Answer {
     const NONE: u64 = u64::MAX;
+    const FAILED: u64 = Self::NONE - 1;
+
+    fn outcome(&self) -> Option<Outcome> {
+        match self.0.load(Ordering::Relaxed) {
+            Self::NONE => None,
+            Self::FAILED => Some(Outcome::Failed),
+            micros => Some(Outcome::After(Duration::from_micros(micros))),
+        }
+    }
 
     fn took(&self) -> Option<Duration> {
-        let took = self.0.load(Ordering::Relaxed);
-        (took != Self::NONE).then(|| Duration::from_micros(took))
+        match self.outcome()? {
+            Outcome::After(took) => Some(took),
+            Outcome::Failed => None,
+        }
     }
 }
 
@@ -59,8 +90,13 @@ pub(super) struct Answered(Arc<Answer>);
 impl Answered {
     /// There was an answer, so long after the question.
     pub(super) fn after(&self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(Answer::NONE);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(Answer::FAILED);
         self.0.0.store(micros, Ordering::Relaxed);
+    }
+
+    /// There is none to come.
+    pub(super) fn failed(&self) {
+        self.0.0.store(Answer::FAILED, Ordering::Relaxed);
     }
 }
 
@@ -97,26 +133,18 @@ impl Probed {
         };
         let ask = |place: usize| {
             let answer = Arc::new(Answer(AtomicU64::new(Answer::NONE)));
-            self.asked.push(Question { place, answer: Arc::clone(&answer) });
+            self.asked.push(Question { place, asked_at: now, answer: Arc::clone(&answer) });
             (self.acceptors[place].clone(), Answered(answer))
         };
         places.into_iter().map(ask).collect()
     }
 
-    /// Who has not answered by the time that a probe asks others, too, is late; and so is,
-    /// once the next probe is sent, who took far longer than another one did.
+    /// Who was asked and failed, or takes far longer than another one, is late: whether that
+    /// shows when a probe asks the others, too, or once the next one is sent.
     fn look_for_late(&mut self, probe: ProbeId, now: Instant) {
-        let took = |one: &Question| one.answer.took();
-        let fastest = self.asked.iter().filter_map(took).min();
-        for one in &self.asked {
-            let is_late = match (took(one), fastest) {
-                (Some(took), Some(fastest)) => took > fastest * 2 + LATE_AFTER,
-                (None, _) => probe == self.probe,
-                (Some(_), None) => false,
-            };
-            if is_late {
-                self.late_since[one.place] = Some(now);
-            }
+        let fastest = self.asked.iter().filter_map(|one| one.answer.took()).min();
+        for one in self.asked.iter().filter(|one| one.is_late(fastest.unwrap_or_default(), now)) {
+            self.late_since[one.place] = Some(now);
         }
         if probe != self.probe {
             (self.probe, self.asked) = (probe, Vec::new());
@@ -185,6 +213,7 @@ mod tests {
         let (mut probed, acceptors, now) = (Probed::new(), acceptors(), Instant::now());
         let (two, three) = ((2, ms(1)), (3, ms(1)));
         assert_eq!(ask(&mut probed, &acceptors, (0, Asked::Quorum), now, &[two]), [1, 2]);
+        let now = now + ms(10);
         assert_eq!(ask(&mut probed, &acceptors, (0, Asked::Rest), now, &[three]), [3]);
         for (probe, expected) in [(1, [2, 3]), (2, [3, 2]), (3, [2, 3])] {
             let asked = ask(&mut probed, &acceptors, (probe, Asked::Quorum), now, &[two, three]);
@@ -192,6 +221,29 @@ mod tests {
         }
         let later = now + LATE_FOR;
         assert_eq!(ask(&mut probed, &acceptors, (6, Asked::Quorum), later, &[]), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn who_fails_at_once_makes_nobody_late_who_was_asked_with_it() {
+        let (mut probed, acceptors, now) = (Probed::new(), acceptors(), Instant::now());
+        let asked = probed.next(&acceptors, (ProbeId(0), Asked::Quorum), now);
+        asked[0].1.failed();
+        assert_eq!(ask(&mut probed, &acceptors, (0, Asked::Rest), now, &[(3, ms(1))]), [3]);
+        asked[1].1.after(ms(1));
+        let all = [(2, ms(1)), (3, ms(1))];
+        for (probe, expected) in [(1, [2, 3]), (2, [3, 2]), (3, [2, 3])] {
+            let asked = ask(&mut probed, &acceptors, (probe, Asked::Quorum), now, &all);
+            assert_eq!(asked, expected, "probe {probe}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_asked_with_all_and_is_silent_is_asked_last_by_the_next() {
+        let (mut probed, acceptors, now) = (Probed::new(), acceptors(), Instant::now());
+        let (two, three) = ((2, ms(1)), (3, ms(1)));
+        assert_eq!(ask(&mut probed, &acceptors, (0, Asked::All), now, &[two, three]), [1, 2, 3]);
+        let later = now + LATE_FOR;
+        assert_eq!(ask(&mut probed, &acceptors, (3, Asked::Quorum), later, &[]), [2, 3]);
     }
 
     #[tokio::test]

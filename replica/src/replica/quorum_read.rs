@@ -186,7 +186,7 @@ impl QuorumReads {
         self.probes_sent += 1;
         let id = ProbeId(self.probes_sent);
         let readers = std::mem::take(&mut self.queued);
-        let asked = self.whom(&readers);
+        let asked = self.whom(now, &readers);
         self.state = State::InFlight(Probe {
             id,
             sent_at: now,
@@ -207,14 +207,13 @@ impl QuorumReads {
     }
 
     /// Where a quorum is all there is, or none answered of late, there is nothing to wait for
-    /// before all are asked.
-    fn whom(&self, readers: &Readers) -> Asked {
+    /// before all are asked; nor where reads wait for a vote that another quorum may lack.
+    fn whom(&self, now: Duration, readers: &Readers) -> Asked {
         let is_quorum_less = self.acceptors > 2;
-        if is_quorum_less && self.quorum_answers && !readers.is_empty() {
-            Asked::Quorum
-        } else {
-            Asked::All
-        }
+        let is_overdue =
+            |waiting: &Waiting| !waiting.readers.is_empty() && waiting.since + self.patience <= now;
+        let may_do = is_quorum_less && self.quorum_answers && !readers.is_empty();
+        if may_do && !self.waiting.values().any(is_overdue) { Asked::Quorum } else { Asked::All }
     }
 
     /// Has the latest probe ask those, too, whom it has not asked, where they may be of use:

@@ -217,6 +217,18 @@ fn reads_that_wait_for_a_vote_have_the_others_asked_whether_they_have_to() {
 }
 
 #[test]
+fn a_probe_asks_all_where_reads_have_waited_for_a_vote_however_many_come_after_them() {
+    let mut rig = rig();
+    rig.read(1);
+    rig.watermarks(2, 1, 3);
+    rig.watermarks(2, 2, 1);
+    assert_eq!(rig.after(5).read(2), asks(3), "not for long yet");
+    rig.watermarks(3, 1, 3);
+    rig.watermarks(3, 2, 1);
+    assert_eq!(rig.after(5).read(3), [probe(4, Asked::All), arm(Timer::Probe, 1_000, 0)]);
+}
+
+#[test]
 fn a_probe_that_nobody_waits_for_asks_all() {
     let mut rig = rig();
     let expected = [probe(2, Asked::All), arm(Timer::Probe, 1_000, 0)];
