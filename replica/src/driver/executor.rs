@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
 mod pinning;
+mod telling;
 mod traced;
 
 use std::future::ready;
@@ -439,62 +440,6 @@ impl Executor {
             StoreError::Damaged(_) | StoreError::Failed(_) | StoreError::Format(_) => {}
         }
         Ok(self.shutdown.run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL)).await.is_some())
-    }
-
-    async fn complain(&mut self, error: &StoreError) {
-        match error {
-            StoreError::Full(_) if self.storage != Storage::Full => {
-                tracing::error!("{error}: mutations are refused until there is space again");
-                self.tell_storage(Storage::Full).await;
-            }
-            StoreError::Busy(_) if self.storage != Storage::Locked => {
-                tracing::warn!("{error}: trying again")
-            }
-            StoreError::Full(_)
-            | StoreError::Busy(_)
-            | StoreError::Damaged(_)
-            | StoreError::Format(_)
-            | StoreError::Failed(_) => {
-                tracing::debug!("{error}")
-            }
-        }
-    }
-
-    async fn tell_writable(&mut self) {
-        if self.storage != Storage::Writable {
-            tracing::info!("the state can be written to again");
-            self.tell_storage(Storage::Writable).await;
-        }
-    }
-
-    async fn tell_storage(&mut self, storage: Storage) {
-        if std::mem::replace(&mut self.storage, storage) != storage {
-            self.tell(Input::Storage(storage)).await;
-        }
-    }
-
-    async fn tell_unswept(&mut self) {
-        let unswept = self.writer.unswept();
-        if unswept != std::mem::replace(&mut self.unswept, unswept) {
-            self.tell(Input::Unswept(unswept)).await;
-        }
-    }
-
-    /// Says who may do what from here on, where that is another than before.
-    fn publish_access(&self) {
-        let Some(now) = self.writer.access() else { return };
-        self.results.access.send_if_modified(|said| {
-            let is_news = !Arc::ptr_eq(said, now);
-            if is_news {
-                *said = Arc::clone(now);
-            }
-            is_news
-        });
-    }
-
-    async fn tell(&self, input: Input) {
-        // It fails when the process ends.
-        let _ = self.results.inputs.send(input).await;
     }
 }
 

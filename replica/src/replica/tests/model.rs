@@ -4,10 +4,12 @@
 //!
 //! Consensus itself is not in it: the simulation of whole clusters is elsewhere.
 
+mod reached;
 mod world;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use reached::Reached;
 use world::World;
 
 /// What happens next: three numbers pick it, so that a failing schedule can be made
@@ -39,7 +41,7 @@ fn schedules_reach_what_they_are_meant_to_reach() {
         numbers = numbers.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (numbers >> 24) as u8
     };
-    let mut reached = world::Reached::default();
+    let mut reached = Reached::default();
     for _ in 0..100 {
         let schedule: Vec<Step> = (0..300).map(|_| (next(), next(), next())).collect();
         reached.add(&play(&schedule, 2).reached());

@@ -1,5 +1,6 @@
 //! What is done beside executing: storing, and copying the rest of the WAL.
 
+use super::durable::state_left;
 use super::*;
 use crate::store::WalSpace;
 
