@@ -268,6 +268,13 @@ impl Replicas {
         self.heard.get(name)
     }
 
+    /// Whether the primary of a view has told that it has executed it, and so takes mutations.
+    pub(crate) fn has_begun(&self, view: &View) -> bool {
+        self.get(&view.primary).is_some_and(|heard| {
+            heard.instance == view.primary_instance && heard.epoch() >= view.epoch
+        })
+    }
+
     /// Those heard from lately enough to be primary, that can read the log's format.
     pub(crate) fn live(
         &self,

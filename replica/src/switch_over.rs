@@ -55,8 +55,8 @@ pub(crate) enum NotChanged {
     /// A view was proposed, and the leader that did so is none any more.
     #[error("whether the view was chosen is not known: look at GET /v1/cluster")]
     Unresolved,
-    /// A view was proposed, and no replica has told in time that it has executed it.
-    #[error("no replica has executed the view within {0:?}: look at GET /v1/cluster")]
+    /// A view was proposed, and nobody has told in time that it serves.
+    #[error("the view does not serve yet after {0:?}: look at GET /v1/cluster")]
     Late(Duration),
     /// The leader gave no answer.
     #[error("the leading coordinator {leader} gives no answer: {error}")]
@@ -212,7 +212,7 @@ async fn executed_here(
     }
 }
 
-/// Has the leading coordinator propose a view, and waits until a replica has executed it. A view
+/// Has the leading coordinator propose a view, and waits until its primary has executed it. A view
 /// that is under way for another reason is over in a moment: this one comes after it.
 async fn ask_for_view(
     driver: &Handle,

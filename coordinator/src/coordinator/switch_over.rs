@@ -9,9 +9,10 @@ use shared::message::{
 
 use super::{Coordinator, State};
 use crate::effect::{Effect, RequestId};
+use crate::replicas::Replicas;
 use crate::replicas::switch_over::{LogMarks, SwitchOver, switch_over};
 
-/// The change that was asked for, until a replica has executed a view of its epoch.
+/// The change that was asked for, until it is known what became of it.
 #[derive(Clone, Debug)]
 pub(super) struct AskedView {
     /// What is proposed.
@@ -28,6 +29,15 @@ impl AskedView {
             WantedPrimary::Another { than, .. } => *than != self.view.primary,
             WantedPrimary::Without { removed, .. } => self.removed.as_ref() == Some(removed),
         }
+    }
+
+    /// Whether it is known what became of it, where a replica has executed this view: it is
+    /// another one, or it is this one, and who is its primary takes mutations. Until then the
+    /// primary may be dead already, unheard.
+    fn is_settled(&self, executed: &View, replicas: &Replicas) -> bool {
+        let serves = self.removed.is_some() || replicas.has_begun(&self.view);
+        executed.epoch > self.view.epoch
+            || executed.epoch == self.view.epoch && (*executed != self.view || serves)
     }
 
     /// What whoever asked for it is told, when a replica has executed a view of its epoch, or
@@ -144,12 +154,11 @@ impl Coordinator {
         self.propose_view(view, value);
     }
 
-    /// Tells those who asked for another primary once a replica has executed a view of that
-    /// epoch, or of a later one.
+    /// Tells those who asked for another primary, or one replica less, what became of it.
     pub(super) fn settle_asked_view(&mut self) {
         let State::Phase2(leader) = &mut self.state else { return };
         let Some(view) = self.replicas.view() else { return };
-        let is_settled = |asked: &mut AskedView| view.epoch >= asked.view.epoch;
+        let is_settled = |asked: &mut AskedView| asked.is_settled(view, &self.replicas);
         let Some(asked) = leader.asked_view.take_if(is_settled) else { return };
         let reply = asked.reply(view);
         if let (Some(removed), PrimaryReply::Executed(_)) = (&asked.removed, &reply) {

@@ -60,7 +60,7 @@ fn unable(id: u64, replica: u64, why: Unable) -> Effect {
 }
 
 #[test]
-fn another_primary_is_proposed_and_told_of_once_a_replica_has_executed_its_view() {
+fn another_primary_is_proposed_and_told_of_once_it_has_executed_its_view() {
     let (mut bench, mine) = with_view();
     let next = view(5, 3, &[1, 2]);
     assert_eq!(ask_for(&mut bench, 7, 3), proposes(mine, 0, &next));
@@ -68,6 +68,8 @@ fn another_primary_is_proposed_and_told_of_once_a_replica_has_executed_its_view(
     bench.accepted(1, mine, &[0]);
     assert_eq!(bench.step(Input::Heartbeat(beat(1))), [], "chosen is not executed");
     let news = bench.step(Input::Heartbeat(heartbeat(2, Some(next.clone()))));
+    assert_eq!(news, [], "it may be dead already");
+    let news = bench.step(Input::Heartbeat(heartbeat(3, Some(next.clone()))));
     assert_eq!(news, [reply(7, PrimaryReply::Executed(next))]);
 }
 
@@ -136,7 +138,7 @@ fn one_change_of_the_view_is_under_way_and_who_asks_for_the_same_waits_for_it() 
     assert_eq!(ask_for(&mut bench, 2, 3), []);
     assert_eq!(ask_for(&mut bench, 3, 2), [refused(3, PrimaryRefused::ChangeUnderWay)]);
     let executed = PrimaryReply::Executed(next.clone());
-    let news = bench.step(Input::Heartbeat(heartbeat(1, Some(next))));
+    let news = bench.step(Input::Heartbeat(heartbeat(3, Some(next))));
     assert_eq!(news, [reply(1, executed.clone()), reply(2, executed)]);
 }
 
@@ -167,6 +169,16 @@ fn where_another_view_came_first_whoever_asked_hears_it() {
     let (mut bench, _) = with_view();
     ask_for(&mut bench, 1, 3);
     let other = heartbeat(2, Some(view(5, 2, &[1, 3])));
+    assert_eq!(bench.step(Input::Heartbeat(other)), [refused(1, PrimaryRefused::Overtaken)]);
+}
+
+#[test]
+fn where_the_new_primary_died_before_it_began_whoever_asked_hears_of_the_next_view() {
+    let (mut bench, _) = with_view();
+    ask_for(&mut bench, 1, 3);
+    let next = view(5, 3, &[1, 2]);
+    assert_eq!(bench.step(Input::Heartbeat(heartbeat(2, Some(next)))), []);
+    let other = heartbeat(2, Some(view(6, 2, &[1, 3])));
     assert_eq!(bench.step(Input::Heartbeat(other)), [refused(1, PrimaryRefused::Overtaken)]);
 }
 

@@ -46,7 +46,8 @@ pub enum WantedPrimary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PrimaryReply {
-    /// This view names whom was asked for, and a replica has executed it.
+    /// This view is what was asked for: its primary has executed it, or whoever is to be out of
+    /// it is, which any replica has executed.
     Executed(View),
     /// This coordinator does not lead, so nothing was proposed.
     NotLeading,
