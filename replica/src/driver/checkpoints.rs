@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::metrics::{self, Measured};
@@ -83,6 +84,7 @@ pub(super) enum Wal {
 pub(super) struct Checkpoints {
     orders: mpsc::Sender<Order>,
     steps: mpsc::Receiver<Step>,
+    task: JoinHandle<()>,
     status: watch::Sender<WalStatus>,
     is_running: bool,
     /// When the next one is due; none while there is nothing to do.
@@ -94,7 +96,7 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Starts the task, which ends when this is dropped.
+    /// Starts the task.
     pub(super) fn spawn(
         checkpointer: Checkpointer,
         status: watch::Sender<WalStatus>,
@@ -102,11 +104,12 @@ impl Checkpoints {
     ) -> Self {
         let (orders, order_queue) = mpsc::channel(1);
         let (step_queue, steps) = mpsc::channel(2);
-        tokio::spawn(carry_out(checkpointer, order_queue, step_queue, measured));
+        let task = tokio::spawn(carry_out(checkpointer, order_queue, step_queue, measured));
         let now = Instant::now();
         Self {
             orders,
             steps,
+            task,
             status,
             is_running: false,
             // An earlier life may have left a long file.
@@ -114,6 +117,15 @@ impl Checkpoints {
             copy_after: now,
             backoff: INTERVAL,
             is_quiet: false,
+        }
+    }
+
+    /// Ends the task, which carries out what it has begun and lets go of the state.
+    pub(super) async fn end(self) {
+        let Self { orders, steps, task, .. } = self;
+        drop((orders, steps));
+        if let Err(error) = task.await {
+            tracing::debug!("the task of checkpoints broke: {error}");
         }
     }
 
@@ -226,6 +238,9 @@ async fn carry_out(
             Err(error) => Err(error),
         };
         let _ = steps.send(Step::Ended(ended)).await;
+    }
+    if let Err(error) = checkpointer.close().await {
+        tracing::debug!("closing what copies the WAL: {error}");
     }
 }
 

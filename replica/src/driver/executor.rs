@@ -132,7 +132,14 @@ pub(super) async fn run(
             () = ready(()), if executor.writer.may_give_back() => executor.give_back().await?,
         }
     }
-    match timeout(CLOSING, executor.writer.close()).await {
+    let Executor { writer, checkpoints, pinned, .. } = executor;
+    drop(pinned);
+    // Whoever closes the state last copies all of its WAL, and removes it.
+    let closing = async {
+        checkpoints.end().await;
+        writer.close().await
+    };
+    match timeout(CLOSING, closing).await {
         Ok(result) => result,
         Err(_) => {
             tracing::warn!(

@@ -139,6 +139,13 @@ impl Checkpointer {
         Ok(of_then.copied(&self.path))
     }
 
+    /// Lets go of the state.
+    pub(crate) async fn close(self) -> Result<(), StoreError> {
+        let Some(Connections { copies, holds }) = self.connections else { return Ok(()) };
+        holds.close().await?;
+        Ok(copies.close().await?)
+    }
+
     /// How many pages of the database hold nothing, once something was copied.
     pub(crate) async fn free_pages(&mut self) -> Option<u64> {
         let connection = &mut self.connections.as_mut()?.copies;

@@ -91,6 +91,20 @@ async fn what_is_executed_becomes_durable_by_itself() {
     assert_eq!(rig.next().await, Input::Durable(Slot(2)));
 }
 
+#[tokio::test]
+async fn whoever_copies_the_wal_has_let_go_of_it_before_the_one_who_writes_removes_it() {
+    let (dir, store) = opened().await;
+    let readers = store.readers.clone();
+    let mut rig = start(dir, store);
+    rig.jobs.send(noop(0)).await.unwrap();
+    while rig.next().await != Input::Durable(Slot(1)) {}
+    readers.wait().await;
+    rig.shutdown.cancel();
+    rig.running.await.unwrap().unwrap();
+    let left = std::fs::read_dir(rig.dir.path()).unwrap().map(|file| file.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), [store::FILE]);
+}
+
 fn one_of_log(from: Slot) -> store::LogQuery {
     store::LogQuery { from, page: PageLimits { items: 1, bytes: 1 } }
 }
