@@ -13,7 +13,6 @@
 //! Nothing of the file is locked before the first read, and once the last task has ended
 //! that was started here ([`TaskTracker::wait`]) every connection is closed: whoever
 //! closes the file after that is the last one, and leaves no WAL behind.
-#![expect(clippy::disallowed_methods, reason = "the shell starts tasks and threads")]
 
 use std::collections::VecDeque;
 use std::path::Path;

@@ -1,6 +1,5 @@
 //! The read-only connections: of pages, each owned by a task of its own, and those of
 //! single keys ([`points`](super::points)).
-#![expect(clippy::disallowed_methods, reason = "the shell starts tasks")]
 
 use std::path::Path;
 use std::sync::Arc;
