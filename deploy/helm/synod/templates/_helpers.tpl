@@ -175,9 +175,6 @@ containers:
 {{- end }}
 {{- if $values.tls.enabled }}
 volumes:
-{{- if $bootstrap }}
-  - { name: auth, secret: { secretName: {{ $bootstrap }}, defaultMode: 0440, items: [{ key: secret, path: secret }] } }
-{{- end }}
   # A pod of a stateful set cannot name a secret of its own: it has those of its role.
   - name: tls
     projected:
@@ -190,6 +187,9 @@ volumes:
               - { key: tls.crt, path: {{ $name }}-{{ $number }}/tls.crt }
               - { key: tls.key, path: {{ $name }}-{{ $number }}/tls.key }
               - { key: ca.crt, path: {{ $name }}-{{ $number }}/ca.crt }
+{{- end }}
+{{- if $bootstrap }}
+  - { name: auth, secret: { secretName: {{ $bootstrap }}, defaultMode: 0440, items: [{ key: secret, path: secret }] } }
 {{- end }}
 {{- end }}
 {{- end }}
