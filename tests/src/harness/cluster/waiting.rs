@@ -34,19 +34,15 @@ impl Cluster {
     /// # Errors
     /// When there is none for [`PATIENCE`].
     pub async fn leader(&self) -> Result<String> {
-        self.wait_for("coordinator", "phase", "phase2").await
-    }
-
-    async fn wait_for(&self, kind: &str, field: &str, value: &str) -> Result<String> {
-        eventually(&format!("a {kind} has {field} {value}"), || async {
-            for name in self.names(kind) {
+        eventually("a coordinator leads", || async {
+            for name in self.names("coordinator") {
                 if let Ok(status) = self.json(&name, "/v1/status").await
-                    && status[field] == value
+                    && status["phase"] == "phase2"
                 {
                     return Ok(name);
                 }
             }
-            bail!("none has")
+            bail!("none does")
         })
         .await
     }
