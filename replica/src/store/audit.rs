@@ -42,9 +42,9 @@ pub struct Audit {
     pub faults: Vec<String>,
 }
 
-/// Checks the state in a data directory: its WAL, SQLite's structure, every row against its checksum,
-/// the chain of hashes of the log and that it ends as `meta` says, and the keys that exist
-/// against their versions. None where there is no file.
+/// Checks the state in a data directory: its WAL, SQLite's structure, every row against its
+/// checksum, the chain of hashes of the log and that it ends as `meta` says, and the keys that
+/// exist against their versions. None where there is no file.
 ///
 /// # Errors
 /// When it cannot be read at all.
