@@ -2,13 +2,15 @@
 //! nothing.
 //!
 //! Calls to acceptors are tasks of their own (`calls`) behind one
-//! [`Outbox`] each; HTTP handlers ask through a [`Handle`]. What is ready is taken in one
-//! go, up to a bound, before anything is sent: so batches form under load, and only then.
+//! [`Outbox`] each, and those that a quorum does without wait a moment (`pacing`); HTTP
+//! handlers ask through a [`Handle`]. What is ready is taken in one go, up to a bound, before
+//! anything is sent: so batches form under load, and only then.
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
 mod calls;
 pub(crate) mod handle;
 pub mod outbox;
+mod pacing;
 pub(crate) mod recovery;
 pub(crate) mod report;
 
@@ -42,6 +44,7 @@ use crate::driver::handle::{
     Counts, DriverStatus, Handle, Known, Position, Question, WAITING_QUESTIONS,
 };
 use crate::driver::outbox::{Outbox, OutboxLimits};
+use crate::driver::pacing::Pacing;
 use crate::driver::report::Reporter;
 use crate::effect::{AcceptorIndex, Effect, Input, RequestId, Survey, Timer};
 use crate::membership::WrongCluster;
@@ -89,6 +92,9 @@ pub(crate) struct Driver {
     core: Coordinator,
     started: Instant,
     acceptors: Vec<Acceptor>,
+    pacing: Pacing,
+    /// When to look again whether what waits for an acceptor is to be sent.
+    held_until: Option<Instant>,
     limits: OutboxLimits,
     /// Where calls to further acceptors end.
     calls: mpsc::Sender<Ended>,
@@ -148,6 +154,8 @@ impl Driver {
             core: Coordinator::new(config, id),
             started: Instant::now(),
             acceptors,
+            pacing: Pacing::default(),
+            held_until: None,
             limits,
             calls,
             present,
@@ -189,7 +197,7 @@ impl Driver {
         let Around { mut processes, mut acceptors, surveyor } = around;
         self.step(Input::Started, None);
         loop {
-            let next_timer = self.timers.values().min().copied();
+            let next_timer = self.timers.values().copied().chain(self.held_until).min();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
@@ -250,6 +258,7 @@ impl Driver {
     }
 
     fn on_ended(&mut self, Ended { at, outcome }: Ended) {
+        let now = self.now();
         self.reporter.called(at, outcome.error());
         let Some(acceptor) = self.acceptors.get_mut(at.0) else { return };
         let input = match outcome {
@@ -266,6 +275,8 @@ impl Driver {
             }
             Outcome::Accept { ballot, result } => {
                 acceptor.outbox.done();
+                let has_voted = matches!(result, Ok(AcceptReply::Accepted(_)));
+                self.pacing.ended(at, now, has_voted);
                 match &result {
                     Ok(AcceptReply::Accepted(accepted)) => {
                         self.measured.votes.inc_by(accepted.slots.len() as u64);
@@ -406,6 +417,7 @@ impl Driver {
                 self.measured.phase_changed(change);
                 self.traces.clear();
                 self.acceptors.iter_mut().for_each(|acceptor| acceptor.outbox.clear());
+                self.pacing.restart();
             }
             Effect::WrongCluster(wrong) => self.wrong_cluster = Some(wrong),
             Effect::ViewProposed { slot: _, view } => {
@@ -446,13 +458,27 @@ impl Driver {
         self.present.send_replace(clients);
     }
 
+    /// Sends what waits, but for what may wait for more.
     fn send(&mut self) {
-        for acceptor in &mut self.acceptors {
-            while let Some(parcel) = acceptor.outbox.next() {
-                self.measured.accepts.inc_by(u64::from(!parcel.accept.proposals.is_empty()));
-                acceptor.caller.accept(parcel);
+        let now = self.now();
+        let hold = self.pacing.hold(self.core.present(), now);
+        let mut look_again: Option<Duration> = None;
+        for (index, acceptor) in self.acceptors.iter_mut().enumerate() {
+            let at = AcceptorIndex(index);
+            if let Some(until) = hold.until(at) {
+                if acceptor.outbox.has_queued() {
+                    look_again = Some(look_again.map_or(until, |at| at.min(until)));
+                }
+                continue;
+            }
+            while let Some(outgoing) = acceptor.outbox.next() {
+                let has_values = !outgoing.accept.proposals.is_empty();
+                self.measured.accepts.inc_by(u64::from(has_values));
+                self.pacing.sent(at, now, has_values);
+                acceptor.caller.accept(outgoing);
             }
         }
+        self.held_until = look_again.map(|at| self.started + at);
     }
 
     fn publish(&self) {

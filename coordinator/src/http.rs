@@ -204,6 +204,9 @@ async fn propose(
         ProposalReply::Chosen { slot, ballot, .. } => {
             attribute(&span, "slot", i64::try_from(slot.0).unwrap_or(i64::MAX));
             attribute(&span, "ballot", ballot.to_string());
+            // Of how many the votes are a majority: not each is asked in this trace.
+            let acceptors = front.acceptors.borrow().clients.len();
+            attribute(&span, "acceptors", i64::try_from(acceptors).unwrap_or(i64::MAX));
             attribute(&span, "outcome", "chosen");
         }
         ProposalReply::NotLeading => attribute(&span, "outcome", "not_leading"),

@@ -74,20 +74,22 @@ function waterfall(whole) {
 function verdict(whole) {
   const decided = decision(whole);
   if (decided === null) return empty("What was decided of it is not held: it changed nothing, or was not recorded.");
-  const { slot, ballot, leader, votes, quorum, chosenAfter } = decided;
+  const { slot, ballot, leader, votes, acceptors, quorum, chosenAfter } = decided;
+  const others = acceptors - votes.length;
+  const lost = others > 0 ? "another acceptor would have been asked at once" : "it would not have been chosen before another acceptor is back";
   const rank = votes.map(({ acceptor, answer, after }, at) => [
     shown(acceptor, { limit: 64 }),
     after === null ? badge(`no vote: ${answer ?? "no answer"}`, "warn") : ms(after),
     after !== null && at + 1 === quorum ? badge("made it chosen", "lead") : null,
   ]);
   const instead = without(decided).map(({ acceptor, after }) => {
-    const change = after === null ? "it would not have been chosen before another acceptor is back" : chosenAfter !== null && after > chosenAfter ? `it would have been chosen after ${ms(after)}, ${ms(after - chosenAfter)} later` : "nothing would have been different";
+    const change = after === null ? lost : chosenAfter !== null && after > chosenAfter ? `it would have been chosen after ${ms(after)}, ${ms(after - chosenAfter)} later` : "nothing would have been different";
     return h("li", null, "Without ", shown(acceptor, { limit: 64 }), `: ${change}.`);
   });
   return h(
     "div",
     { class: "card", id: "decision" },
-    h("p", null, "Slot ", h("a", { href: link("log", { slot }) }, number(slot)), ` was chosen at ballot ${ballot}, which ${leader} leads: ${quorum} of ${count(votes.length, "acceptor")} are a majority. `, chosenAfter === null ? null : `Its vote was heard after ${ms(chosenAfter)}.`),
+    h("p", null, "Slot ", h("a", { href: link("log", { slot }) }, number(slot)), ` was chosen at ballot ${ballot}, which ${leader} leads: ${quorum} of ${count(acceptors, "acceptor")} are a majority. `, chosenAfter === null ? null : `Its vote was heard after ${ms(chosenAfter)}.`, others > 0 ? ` ${count(others, "acceptor")} was asked a moment later, with what came next.` : null),
     table("Votes", ["Acceptor", "Its vote was heard after", ""], rank),
     h("h3", null, "Had one been down"),
     h("ul", { class: "plain", id: "instead" }, instead),

@@ -86,8 +86,10 @@ export function decision({ spans }) {
     return { acceptor: at?.service ?? String(accept.said.url), answer: accept.said.answer, after };
   });
   votes.sort((one, other) => (one.after ?? Infinity) - (other.after ?? Infinity));
-  const quorum = Math.floor(votes.length / 2) + 1;
-  return { slot: proposed.said.slot, ballot: String(proposed.said.ballot), leader: proposed.service, votes, quorum, chosenAfter: chosenAfter(votes, quorum) };
+  // Some are asked together with what other requests wrote, in a trace of those.
+  const acceptors = Math.max(Number(proposed.said.acceptors ?? 0), votes.length);
+  const quorum = Math.floor(acceptors / 2) + 1;
+  return { slot: proposed.said.slot, ballot: String(proposed.said.ballot), leader: proposed.service, votes, acceptors, quorum, chosenAfter: chosenAfter(votes, quorum) };
 }
 
 /** When the vote that makes a majority was heard; null where there is none. */

@@ -130,6 +130,11 @@ impl Outbox {
             self.in_flight.checked_sub(1).expect("a request that is done was in flight");
     }
 
+    /// Whether there is something to send.
+    pub(crate) fn has_queued(&self) -> bool {
+        self.latest.is_some()
+    }
+
     /// Forgets what waits: its ballot is over.
     pub fn clear(&mut self) {
         self.latest = None;

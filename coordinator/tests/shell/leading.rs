@@ -176,6 +176,19 @@ async fn what_comes_while_requests_fly_goes_together() {
 }
 
 #[tokio::test]
+async fn an_acceptor_that_a_quorum_does_without_gets_what_has_gathered() {
+    let (coordinator, acceptors) = leading().await;
+    for number in 0..50 {
+        coordinator.propose(number, "x").await;
+    }
+    let requests = |at: usize| acceptors[at].memory.lock().unwrap().batches.len();
+    let slots = |at: usize| acceptors[at].memory.lock().unwrap().batches.iter().sum::<usize>();
+    until("all have voted for all", || async { (0..3).all(|at| slots(at) >= 50) }).await;
+    let (fewest, most) = ((0..3).map(requests).min().unwrap(), (0..3).map(requests).max().unwrap());
+    assert!(fewest < most / 2, "{fewest} requests to one, {most} to another");
+}
+
+#[tokio::test]
 async fn the_trace_of_a_proposal_goes_on_to_every_acceptor() {
     let (coordinator, acceptors) = leading().await;
     let trace = TraceContext { trace_id: [7; 16], span_id: [3; 8], flags: 1 };

@@ -173,10 +173,12 @@ fn verdict(trace: &Trace, rows: &[Row<'_>]) -> String {
             continue;
         }
         let (votes, asked) = votes(trace, propose);
-        let quorum = asked / 2 + 1;
+        // Some are asked together with what other requests wrote, in a trace of those.
+        let acceptors = propose.text("acceptors").parse().unwrap_or(asked).max(asked);
+        let quorum = acceptors / 2 + 1;
         let _infallible = writeln!(
             text,
-            "slot {} was chosen at ballot {} by {quorum} of {asked} acceptors:",
+            "slot {} was chosen at ballot {} by {quorum} of {acceptors} acceptors:",
             printable(&slot),
             printable(&ballot)
         );
@@ -184,6 +186,11 @@ fn verdict(trace: &Trace, rows: &[Row<'_>]) -> String {
             let made = if number + 1 == quorum { ", which made it chosen" } else { "" };
             let (acceptor, after) = (printable(vote.acceptor), ms(vote.after_ns));
             let _infallible = writeln!(text, "  {acceptor} voted after {after} ms{made}");
+        }
+        if asked < acceptors {
+            let others = acceptors - asked;
+            let _infallible =
+                writeln!(text, "  {others} asked a moment later, with what came next");
         }
     }
     text
