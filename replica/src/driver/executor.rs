@@ -29,8 +29,9 @@ use crate::replica::event::{Input, Storage, Stored, Unswept};
 use crate::store::{StoreError, WalSpace, Writer};
 
 /// Between two times of storing, unless somebody waits for it: what storing more at once
-/// saves, against how far readers who wait for nothing are behind.
-const STORE_INTERVAL: Duration = Duration::from_millis(20);
+/// saves (keys that lie apart share pages of the indexes, and a page is written once for each
+/// transaction), against how far readers who wait for nothing are behind.
+const STORE_INTERVAL: Duration = Duration::from_millis(50);
 /// Between two attempts while the disk is full or the file locked.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the last checkpoint may take when the process ends.

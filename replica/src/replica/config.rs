@@ -79,7 +79,7 @@ pub struct Config {
     pub fetch_wait: Duration,
     /// Between what a fetch brought and the next one, where no read waits for more and no
     /// more is known to be chosen: what executing more at once saves, against how far local
-    /// reads and watches are behind. None: the next one follows at once. 5 ms.
+    /// reads are behind. None: the next one follows at once. 10 ms.
     pub fetch_pause: Duration,
     /// A fetch without an answer is given up: `fetch_wait` and 2 s for a large page.
     pub fetch_timeout: Duration,
@@ -161,7 +161,7 @@ impl Default for Config {
             flight_counted: Duration::from_millis(250),
             time_interval: Duration::from_secs(5),
             fetch_wait: Duration::from_secs(1),
-            fetch_pause: Duration::from_millis(5),
+            fetch_pause: Duration::from_millis(10),
             fetch_timeout: Duration::from_secs(3),
             fetch_stall: Duration::from_millis(200),
             fetch_backoff: Duration::from_millis(100),

@@ -5,15 +5,17 @@
 //! so what is here is what a query would find. Not here are keys that a deletion of many
 //! hides, and none that is bound to a lease, for the end of a lease would have to look for
 //! its keys among all.
+#![expect(clippy::disallowed_types, reason = "nothing depends on the order in a cache")]
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::mem;
-use std::ops::Bound;
 
 use crate::machine::keys::{KeyRows, RangeTombstone, Record, VersionRow};
 
 /// Roughly so much memory each of the two generations takes: ten thousand keys and more.
 const GENERATION_BYTES: usize = 2 << 20;
+/// The most deletions of prefixes for which all heads are looked at.
+const RANGES: usize = 8;
 /// What a head takes beside its key, roughly.
 const HEAD_BYTES: usize = 160;
 
@@ -28,7 +30,7 @@ pub(super) struct HeadCache {
 
 #[derive(Debug, Default)]
 struct Generation {
-    heads: BTreeMap<String, Record>,
+    heads: HashMap<String, Record>,
     bytes: usize,
 }
 
@@ -61,16 +63,14 @@ impl HeadCache {
 
     /// Follows what is written to the tables.
     pub(super) fn note(&mut self, rows: &KeyRows) {
-        if !rows.restored.is_empty() {
-            // It wrote keys that it did not look at.
+        // A roll-back wrote keys that it did not look at; and forgetting all costs less than
+        // looking at all again and again.
+        if !rows.restored.is_empty() || rows.ranges.len() > RANGES {
             *self = Self::with_bytes(self.generation_bytes);
-            return;
         }
         // What of these keys was written after them comes with the versions.
-        for RangeTombstone { prefix, .. } in &rows.ranges {
-            self.young.remove_all_with(prefix);
-            self.old.remove_all_with(prefix);
-        }
+        self.young.remove_deleted(&rows.ranges);
+        self.old.remove_deleted(&rows.ranges);
         for row in &rows.versions {
             self.young.remove(&row.key);
             self.old.remove(&row.key);
@@ -97,15 +97,18 @@ impl Generation {
         Some(removed)
     }
 
-    fn remove_all_with(&mut self, prefix: &str) {
-        let below_it = self.heads.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-        let keys: Vec<String> = below_it
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in keys {
-            self.remove(&key);
+    fn remove_deleted(&mut self, ranges: &[RangeTombstone]) {
+        if ranges.is_empty() {
+            return;
         }
+        let Self { heads, bytes: taken } = self;
+        heads.retain(|key, _| {
+            let is_deleted = ranges.iter().any(|range| key.starts_with(&range.prefix));
+            if is_deleted {
+                *taken -= bytes(key);
+            }
+            !is_deleted
+        });
     }
 }
 
