@@ -1,10 +1,13 @@
 //! How a snapshot is made: SQLite copies one state of the file into another one, on a
 //! connection that only reads, so that nobody waits for it. Meanwhile the WAL cannot be cut
 //! back, and grows.
+#![expect(clippy::disallowed_methods, reason = "how long a sync takes is measured")]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, params};
 use sha2::Digest as _;
@@ -17,6 +20,15 @@ use crate::sql::lasting_views;
 /// What must stay free on the disk once a snapshot is made: the replica itself writes there.
 /// Bytes.
 pub(crate) const DISK_RESERVE_BYTES: u64 = 64 << 20;
+
+/// So much of a snapshot is written before it is synced, in bytes. What the system keeps for
+/// later it writes at once in the end, and meanwhile nobody's sync comes to an end: of two
+/// gigabytes that were half a second.
+const SYNC_BYTES: u64 = 4 << 20;
+/// How many steps SQLite takes between two looks at how much it has written: some rows.
+const STEPS: i32 = 100;
+/// The longest rest after a sync.
+const REST: Duration = Duration::from_millis(100);
 
 /// A file that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,11 +81,43 @@ pub(crate) fn make(state: &Path, replica: &Name, target: &Path) -> Result<Made, 
     let connection = Connection::open_with_flags(state, flags)?;
     check_room(&connection, target)?;
     let to = target.to_str().ok_or_else(|| MakeError::Failed("its path is no UTF-8".to_owned()))?;
+    let mut written = Written { path: target.to_owned(), synced_bytes: 0 };
+    connection.progress_handler(
+        STEPS,
+        Some(move || {
+            written.pace();
+            false
+        }),
+    )?;
     connection.execute("VACUUM INTO ?1", [to])?;
     drop(connection);
     let (revision, executed_below) = describe(target, replica)?;
     let (bytes, digest) = seal(target)?;
     Ok(Made { bytes, digest, revision, executed_below })
+}
+
+/// What is written of a snapshot.
+struct Written {
+    path: PathBuf,
+    synced_bytes: u64,
+}
+
+impl Written {
+    /// Syncs what was written since the last time, where that is enough, and rests for as long
+    /// as that took: half of the disk's time is everybody else's. Whether it could be synced
+    /// SQLite says in the end.
+    fn pace(&mut self) {
+        // The file comes with the first page that is written.
+        let Ok(bytes) = self.path.metadata().map(|found| found.len()) else { return };
+        if bytes.saturating_sub(self.synced_bytes) < SYNC_BYTES {
+            return;
+        }
+        let began = Instant::now();
+        if File::open(&self.path).and_then(|file| file.sync_data()).is_ok() {
+            thread::sleep(began.elapsed().min(REST));
+        }
+        self.synced_bytes = bytes;
+    }
 }
 
 fn check_room(state: &Connection, target: &Path) -> Result<(), MakeError> {
