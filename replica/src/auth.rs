@@ -10,7 +10,7 @@ use shared::service::{Misconfigured, Running};
 
 use crate::http::authorize::bearer::is_secret;
 use crate::http::{Auth, BeforeBootstrap, Refusals, Services, TELL_APART};
-use crate::jwt::{Jwt, JwtArgs};
+use crate::jwt::{Jwt, JwtArgs, KeyCounts};
 use crate::machine::access::SecretHash;
 
 /// The shortest secret of a bootstrap file, in bytes: as many as 128 random bits have in
@@ -54,7 +54,8 @@ impl AuthArgs {
         }
         let bootstrap = self.bootstrap_file.as_deref().map(secret_of).transpose()?;
         let before = if self.auth { BeforeBootstrap::Closed } else { BeforeBootstrap::Open };
-        let issuer = self.jwt.issuer()?.map(Arc::new);
+        let counts = KeyCounts::register(&mut running.metrics);
+        let issuer = self.jwt.issuer(counts)?.map(Arc::new);
         let refusals = Refusals::register(&mut running.metrics);
         let hosts = running.hosts.clone();
         Ok(Auth { before, bootstrap, issuer, services, hosts, refusals })

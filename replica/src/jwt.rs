@@ -17,6 +17,7 @@
 
 mod args;
 mod check;
+mod counts;
 mod keys;
 mod source;
 
@@ -30,6 +31,7 @@ use tokio::time::Instant;
 pub(crate) use self::args::JwtArgs;
 pub use self::check::Jwt;
 pub(crate) use self::check::{BadJwt, Told, Vouched};
+pub(crate) use self::counts::KeyCounts;
 use self::keys::Keys;
 use self::source::{Looked, Source};
 
@@ -43,6 +45,7 @@ pub(crate) struct Issuer {
     source: Source,
     keys: RwLock<Arc<Keys>>,
     looking: Mutex<Looking>,
+    counts: KeyCounts,
 }
 
 /// What is known of looking for keys.
@@ -55,9 +58,9 @@ struct Looking {
 }
 
 impl Issuer {
-    fn new(told: Told, source: Source) -> Self {
+    fn new(told: Told, source: Source, counts: KeyCounts) -> Self {
         let (keys, looking) = (RwLock::default(), Mutex::default());
-        Self { told, source, keys, looking }
+        Self { told, source, keys, looking, counts }
     }
 
     /// Whom it vouches for by this JWT, if it does.
@@ -95,8 +98,9 @@ impl Issuer {
         // What was refused is tried again: it may be that half of it was written.
         let looked = if looking.refused.is_some() { Looked::Always } else { looked };
         let found = self.source.read(looked).await;
-        let refused = match found.and_then(|found| found.map(|bytes| Keys::of(&bytes)).transpose())
-        {
+        let read = found.and_then(|found| found.map(|bytes| Keys::of(&bytes)).transpose());
+        self.counts.looked(&read, now_s());
+        let refused = match read {
             Ok(None) => return,
             Ok(Some(keys)) => {
                 if looking.refused.is_some() || !self.keys().is_same(&keys) {
@@ -112,7 +116,11 @@ impl Issuer {
             && looking.refused != refused
         {
             let source = &self.source;
-            tracing::warn!(%source, "the issuer's former keys stay in use: {why}");
+            if self.keys().is_empty() {
+                tracing::warn!(%source, "no JWT is taken until the issuer's keys are read: {why}");
+            } else {
+                tracing::warn!(%source, "the issuer's former keys stay in use: {why}");
+            }
         }
         looking.refused = refused;
     }

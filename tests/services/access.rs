@@ -2,12 +2,9 @@
 //! while primaries are killed; and that no secret is left lying about.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rcgen::{KeyPair, PKCS_ED25519, SigningKey as _};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tests::harness::cluster::{Cluster, Size, eventually};
@@ -17,14 +14,19 @@ use crate::cli::command::Synod;
 use crate::synod;
 
 /// A cluster that requires tokens, and the secret of the first one.
-struct Guarded {
-    cluster: Cluster,
-    root: String,
+pub(crate) struct Guarded {
+    pub(crate) cluster: Cluster,
+    pub(crate) root: String,
 }
 
 impl Guarded {
     async fn start() -> Result<Self> {
-        let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+        Self::with(&[]).await
+    }
+
+    /// With more in the environment of its services.
+    pub(crate) async fn with(env: &[(&str, &str)]) -> Result<Self> {
+        let cluster = Cluster::start(synod(), Size::default(), env).await?;
         let url = format!("{}/v1/tokens/bootstrap", cluster.url("replica-2"));
         let made = cluster.http().post(url).send().await?;
         ensure!(made.status() == StatusCode::CREATED, "{}", made.text().await?);
@@ -33,13 +35,25 @@ impl Guarded {
         Ok(Self { cluster, root })
     }
 
-    fn ask(&self, door: &str, method: Method, path: &str, secret: &str) -> RequestBuilder {
+    pub(crate) fn ask(
+        &self,
+        door: &str,
+        method: Method,
+        path: &str,
+        secret: &str,
+    ) -> RequestBuilder {
         let url = format!("{}{path}", self.cluster.url(door));
         self.cluster.http().request(method, url).bearer_auth(secret)
     }
 
     /// Until somebody answers for good.
-    async fn settled(&self, door: &str, method: Method, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn settled(
+        &self,
+        door: &str,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<Value> {
         eventually("a change of access is answered", async || {
             let asked = self.ask(door, method.clone(), path, &self.root);
             let asked = if body.is_null() { asked } else { asked.json(body) };
@@ -59,7 +73,7 @@ impl Guarded {
     }
 
     /// What a read is answered that is not for later.
-    async fn reads(&self, door: &str, path: &str, secret: &str) -> Result<StatusCode> {
+    pub(crate) async fn reads(&self, door: &str, path: &str, secret: &str) -> Result<StatusCode> {
         eventually("a read is answered", async || {
             let status = self.ask(door, Method::GET, path, secret).send().await?.status();
             ensure!(!status.is_server_error(), "{status}");
@@ -69,11 +83,11 @@ impl Guarded {
     }
 }
 
-fn rule(prefix: &str, rights: &[&str]) -> Value {
+pub(crate) fn rule(prefix: &str, rights: &[&str]) -> Value {
     json!({"rules": [{"prefix": prefix, "rights": rights}]})
 }
 
-const DOORS: [&str; 4] = ["replica-1", "replica-2", "replica-3", "balancer-1"];
+pub(crate) const DOORS: [&str; 4] = ["replica-1", "replica-2", "replica-3", "balancer-1"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_token_counts_at_every_door_at_once_and_its_end_too() -> Result<()> {
@@ -143,7 +157,7 @@ async fn an_ended_token_stays_ended_when_the_primary_is_killed_right_after() -> 
 }
 
 /// Every file below a folder that has a text in it.
-fn files_with(folder: &Path, text: &[u8], found: &mut Vec<String>) -> Result<()> {
+pub(crate) fn files_with(folder: &Path, text: &[u8], found: &mut Vec<String>) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
@@ -158,11 +172,7 @@ fn files_with(folder: &Path, text: &[u8], found: &mut Vec<String>) -> Result<()>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_anything_that_any_service_wrote_or_told() -> Result<()> {
     let env = [("RUST_LOG", "debug"), ("SYNOD_ACCESS_LOG", "true")];
-    let cluster = Cluster::start(synod(), Size::default(), &env).await?;
-    let url = format!("{}/v1/tokens/bootstrap", cluster.url("replica-1"));
-    let made: Value = cluster.http().post(url).send().await?.json().await?;
-    let root = made["secret"].as_str().context("no secret")?.to_owned();
-    let guarded = Guarded { cluster, root };
+    let guarded = Guarded::with(&env).await?;
     let all = rule("", &["read", "write", "list", "watch", "lock", "history"]);
     guarded.settled("balancer-1", Method::PUT, "/v1/policies/all", &all).await?;
     let (_, secret) = guarded.token(&["all"]).await?;
@@ -242,144 +252,6 @@ async fn bootstrap_is_for_the_replicas_own_machine_or_the_secret_that_it_was_sta
         let status = asked.send().await?.status();
         ensure!(status == StatusCode::UNAUTHORIZED, "{door}: {status}");
     }
-    Ok(())
-}
-
-/// A key of an issuer of JWTs.
-struct Signer {
-    kid: &'static str,
-    key: KeyPair,
-}
-
-impl Signer {
-    fn draw(kid: &'static str) -> Result<Self> {
-        Ok(Self { kid, key: KeyPair::generate_for(&PKCS_ED25519)? })
-    }
-
-    /// What the issuer publishes.
-    fn jwks(&self) -> String {
-        let public = URL_SAFE_NO_PAD.encode(self.key.public_key_raw());
-        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": public, "kid": self.kid}]})
-            .to_string()
-    }
-
-    fn jwt(&self, subject: &str, policies: &[&str], lasts: Duration) -> Result<String> {
-        self.jwt_until(subject, policies, SystemTime::now() + lasts)
-    }
-
-    fn jwt_until(&self, subject: &str, policies: &[&str], expires: SystemTime) -> Result<String> {
-        let expires = expires.duration_since(UNIX_EPOCH)?.as_secs();
-        let header = json!({"alg": "EdDSA", "typ": "JWT", "kid": self.kid});
-        let claims = json!({"iss": "https://issuer", "aud": "synod", "sub": subject,
-            "exp": expires, "synod_policies": policies});
-        let parts = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
-        let signed = parts.join(".");
-        let signature = self.key.sign(signed.as_bytes())?;
-        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
-    }
-}
-
-/// A cluster whose replicas take JWTs of the issuer with the keys in the file.
-async fn with_issuer(keys: &Path) -> Result<Guarded> {
-    let keys = keys.to_string_lossy().into_owned();
-    let env = [
-        ("SYNOD_JWT_JWKS", keys.as_str()),
-        ("SYNOD_JWT_ISSUER", "https://issuer"),
-        ("SYNOD_JWT_AUDIENCE", "synod"),
-        ("RUST_LOG", "debug"),
-    ];
-    let cluster = Cluster::start(synod(), Size::default(), &env).await?;
-    let url = format!("{}/v1/tokens/bootstrap", cluster.url("replica-1"));
-    let made: Value = cluster.http().post(url).send().await?.json().await?;
-    let root = made["secret"].as_str().context("no secret")?.to_owned();
-    Ok(Guarded { cluster, root })
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_is_vouched_for_may_what_the_policies_say_also_by_the_issuers_next_key()
--> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let file = dir.path().join("jwks.json");
-    let (old, new) = (Signer::draw("old")?, Signer::draw("new")?);
-    std::fs::write(&file, old.jwks())?;
-    let guarded = with_issuer(&file).await?;
-    let hour = Duration::from_secs(3_600);
-    let jwt = old.jwt("ci", &["app"], hour)?;
-    let put = async |door: &str, jwt: &str| {
-        eventually("a put is answered", async || {
-            let asked = guarded.ask(door, Method::PUT, "/v1/kv/app/a", jwt).body("1");
-            let status = asked.send().await?.status();
-            ensure!(!status.is_server_error(), "{status}");
-            Ok(status)
-        })
-        .await
-    };
-    // The policy that it names is not there yet.
-    ensure!(put("balancer-1", &jwt).await? == StatusCode::FORBIDDEN);
-    let app = rule("app/", &["read", "write"]);
-    guarded.settled("balancer-1", Method::PUT, "/v1/policies/app", &app).await?;
-    for door in DOORS {
-        ensure!(put(door, &jwt).await?.is_success(), "{door}");
-        ensure!(guarded.reads(door, "/v1/kv/app/a", &jwt).await? == StatusCode::OK, "{door}");
-        ensure!(guarded.reads(door, "/v1/kv/b", &jwt).await? == StatusCode::FORBIDDEN, "{door}");
-        let bad = [
-            old.jwt("ci", &["root"], hour)?,
-            old.jwt_until("ci", &["app"], SystemTime::now() - Duration::from_secs(31))?,
-            new.jwt("ci", &["app"], hour)?,
-        ];
-        for bad in bad {
-            let refused = guarded.ask(door, Method::GET, "/v1/kv/app/a", &bad).send().await?;
-            let status = refused.status();
-            ensure!(status == StatusCode::UNAUTHORIZED, "{door}: {status}");
-            let asks = refused.headers()["www-authenticate"].to_str()?.to_owned();
-            ensure!(asks == "Bearer error=\"invalid_token\"", "{door}: {asks}");
-        }
-    }
-    let own = guarded.ask("replica-2", Method::GET, "/v1/tokens/self", &jwt).send().await?;
-    let own: Value = own.json().await?;
-    ensure!(own["issuer"] == "https://issuer" && own["subject"] == "ci", "{own}");
-    ensure!(own["policies"] == json!(["app"]) && own["expires"].is_u64(), "{own}");
-    let log =
-        guarded.settled("balancer-1", Method::GET, "/v1/log", &Value::Null).await?.to_string();
-    let subject = r#""subject":{"issuer":"https://issuer","subject":"ci"}"#;
-    ensure!(log.contains(subject) && log.contains(&own["accessor"].to_string()), "{log}");
-
-    // What the former key has signed counts until that is taken back.
-    std::fs::write(&file, new.jwks())?;
-    for door in DOORS {
-        eventually("the new key is known and the former one is not", async || {
-            let (by_new, by_old) = (new.jwt("ci", &["app"], hour)?, &jwt);
-            let status = guarded.reads(door, "/v1/kv/app/a", &by_new).await?;
-            ensure!(status == StatusCode::OK, "{door}: {status}");
-            let status = guarded.reads(door, "/v1/kv/app/a", by_old).await?;
-            ensure!(status == StatusCode::UNAUTHORIZED, "{door}: {status}");
-            Ok(())
-        })
-        .await?;
-    }
-    let mut found = Vec::new();
-    files_with(guarded.cluster.dir(), jwt.as_bytes(), &mut found)?;
-    ensure!(found.is_empty(), "a JWT is in {found:?}");
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_ends_with_the_jwt_that_it_was_asked_for_with() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let file = dir.path().join("jwks.json");
-    let signer = Signer::draw("one")?;
-    std::fs::write(&file, signer.jwks())?;
-    let guarded = with_issuer(&file).await?;
-    let app = rule("app/", &["read", "watch"]);
-    guarded.settled("balancer-1", Method::PUT, "/v1/policies/app", &app).await?;
-    // It is over, and clocks may differ by thirty seconds: so it counts five more.
-    let expires = SystemTime::now() - Duration::from_secs(25);
-    let jwt = signer.jwt_until("ci", &["app"], expires)?;
-    let path = "/v1/watch?prefix=app/";
-    let watch = guarded.ask("replica-1", Method::GET, path, &jwt).send().await?;
-    ensure!(watch.status() == StatusCode::OK, "{}", watch.status());
-    let told = tokio::time::timeout(Duration::from_secs(30), watch.text()).await??;
-    ensure!(told.contains("denied") && told.contains("no longer"), "{told}");
     Ok(())
 }
 

@@ -24,6 +24,7 @@ mod exactly_once;
 mod folder_gone;
 mod history_once;
 mod idle;
+mod jwt;
 mod kill_each_role;
 mod leases;
 mod lost_disks;

@@ -208,7 +208,8 @@ pub(super) async fn permit(
     need: impl Fn(&TokenHolder) -> Result<(), Denied>,
 ) -> Result<Caller, Refused> {
     let mut looked = look(app, headers, &need);
-    if let (Err(NotAllowed::BadJwt(BadJwt::UnknownKid)), Some(issuer)) = (&looked, &app.auth.issuer)
+    if let (Err(NotAllowed::BadJwt(why)), Some(issuer)) = (&looked, &app.auth.issuer)
+        && why.may_be_of_new_key()
     {
         // It may have made another key since.
         let _is_late = tokio::time::timeout_at(deadline.at(), issuer.look_again()).await;

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use shared::service::Misconfigured;
 
-use super::Issuer;
 use super::check::Told;
 use super::source::Source;
+use super::{Issuer, KeyCounts};
 use crate::machine::access::subject::Subject;
 
 /// Flags of JWTs.
@@ -45,7 +45,7 @@ impl JwtArgs {
     ///
     /// # Errors
     /// When something is lacking or makes no sense.
-    pub(crate) fn issuer(&self) -> Result<Option<Issuer>, Misconfigured> {
+    pub(crate) fn issuer(&self, counts: KeyCounts) -> Result<Option<Issuer>, Misconfigured> {
         let Some(jwks) = &self.jwt_jwks else {
             let others = [
                 ("--jwt-issuer", self.jwt_issuer.is_some()),
@@ -74,7 +74,7 @@ impl JwtArgs {
         let source = Source::of(jwks, self.jwt_ca.as_deref())
             .map_err(|why| Misconfigured(format!("--jwt-jwks (SYNOD_JWT_JWKS) {jwks}: {why}")))?;
         let claim = self.jwt_policies_claim.clone();
-        Ok(Some(Issuer::new(Told { issuer, audience, claim }, source)))
+        Ok(Some(Issuer::new(Told { issuer, audience, claim }, source, counts)))
     }
 }
 
@@ -82,8 +82,8 @@ impl JwtArgs {
 mod tests {
     use super::*;
 
-    fn refused(args: JwtArgs) -> String {
-        args.issuer().unwrap_err().to_string()
+    fn issuer(args: &JwtArgs) -> Result<Option<Issuer>, Misconfigured> {
+        args.issuer(KeyCounts::default())
     }
 
     #[test]
@@ -97,8 +97,8 @@ mod tests {
             jwt_audience: Some("synod".to_owned()),
             ..JwtArgs::default()
         };
-        assert!(whole.issuer().unwrap().is_some());
-        assert!(JwtArgs::default().issuer().unwrap().is_none());
+        assert!(issuer(&whole).unwrap().is_some());
+        assert!(issuer(&JwtArgs::default()).unwrap().is_none());
         let with = |jwks: &str, ca: Option<&str>| {
             let (jwt_jwks, jwt_ca) = (Some(jwks.to_owned()), ca.map(PathBuf::from));
             JwtArgs { jwt_jwks, jwt_ca, ..whole.clone() }
@@ -113,10 +113,10 @@ mod tests {
             (with("https://issuer.example/jwks", None), "--jwt-ca"),
             (with("https://issuer.example/jwks", Some("/no/such/file")), "/no/such/file"),
         ] {
-            let said = refused(args.clone());
+            let said = issuer(&args).unwrap_err().to_string();
             assert!(said.contains(word), "{args:?}: {said}");
         }
-        assert!(with("http://127.0.0.1:1/jwks", None).issuer().is_ok());
-        assert!(with("http://localhost:1/jwks?of=synod", None).issuer().is_ok());
+        assert!(issuer(&with("http://127.0.0.1:1/jwks", None)).is_ok());
+        assert!(issuer(&with("http://localhost:1/jwks?of=synod", None)).is_ok());
     }
 }

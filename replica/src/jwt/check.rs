@@ -95,6 +95,9 @@ pub(crate) enum BadJwt {
          ES256, ES384 or EdDSA (alg, typ, crit)"
     )]
     Header,
+    /// Nobody knows yet what the issuer signs with.
+    #[error("this replica could not read the issuer's keys yet, and its log says why")]
+    NoKeys,
     /// Its key is not one that signs so.
     #[error("the issuer's key of that name (kid) does not sign with that algorithm (alg)")]
     Algorithm,
@@ -137,6 +140,13 @@ pub(crate) enum BadJwt {
     /// What should be policies are none.
     #[error("its policies are no array of names, and no text of names with blanks between")]
     Policies,
+}
+
+impl BadJwt {
+    /// Whether it may be good by keys that the issuer has by now.
+    pub(crate) fn may_be_of_new_key(&self) -> bool {
+        matches!(self, Self::NoKeys | Self::UnknownKid)
+    }
 }
 
 impl Told {

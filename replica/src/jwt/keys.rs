@@ -68,6 +68,16 @@ impl Keys {
         Ok(Self { keys, text: text.to_vec(), checked: Mutex::default() })
     }
 
+    /// Whether none are known yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// How many can be used.
+    pub(super) fn count(&self) -> i64 {
+        i64::try_from(self.keys.len()).unwrap_or(i64::MAX)
+    }
+
     /// Whether they are of the same text.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.text == other.text
@@ -75,6 +85,9 @@ impl Keys {
 
     /// The one that has signed: by its name, or the only one there is.
     pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, BadJwt> {
+        if self.is_empty() {
+            return Err(BadJwt::NoKeys);
+        }
         let named: Vec<&Key> = match (kid, self.keys.as_slice()) {
             (Some(kid), keys) => {
                 keys.iter().filter(|key| key.kid.as_deref() == Some(kid)).collect()

@@ -31,7 +31,7 @@ const URL_AGAIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) enum Source {
     File { path: PathBuf, seen: Mutex<Option<Stamp>> },
-    Url { text: String, path: PathAndQuery, connections: Arc<Connections> },
+    Url { text: String, path: PathAndQuery, connections: Arc<Connections>, patience: Duration },
 }
 
 /// By what a changed file is known: its time, length and inode, through links.
@@ -82,7 +82,7 @@ impl Source {
         connections.check()?;
         let path = uri.path_and_query().cloned();
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        Ok(Self::Url { text: text.to_owned(), path, connections })
+        Ok(Self::Url { text: text.to_owned(), path, connections, patience: PATIENCE })
     }
 
     /// How long it takes until it is looked at again.
@@ -119,9 +119,9 @@ impl Source {
                 read.map_err(|error| error.to_string())?;
                 if bytes.len() > MOST_BYTES { Err(too_long()) } else { Ok(Some(bytes.into())) }
             }
-            Self::Url { text: _, path, connections } => {
-                let asked = tokio::time::timeout(PATIENCE, ask(connections, path.clone())).await;
-                let late = |_| format!("no answer within {} s", PATIENCE.as_secs());
+            Self::Url { text: _, path, connections, patience } => {
+                let asked = tokio::time::timeout(*patience, ask(connections, path.clone())).await;
+                let late = |_| format!("no answer within {patience:?}");
                 asked.map_err(late)?.map(Some)
             }
         }
