@@ -36,6 +36,7 @@ struct Said {
     compacted_below: Revision,
     storage: Option<Storage>,
     missing: Option<Value>,
+    refusals: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -115,5 +116,6 @@ fn seen_of(replica: &Name, said: Said) -> Seen {
         trimmed_below: said.trimmed_below,
         compacted_below: said.compacted_below,
         warnings,
+        refusals: said.refusals,
     }
 }

@@ -21,7 +21,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Something that happened, or `lagged`: some of it is not held any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Happened {
-    /// `leader`, `view`, `member`, `roster`, `trim`, `compact`, `warning` or `lagged`.
+    /// `leader`, `view`, `member`, `roster`, `trim`, `compact`, `access`, `warning` or
+    /// `lagged`.
     pub event: String,
     /// Names it, to go on after it.
     pub id: Option<String>,

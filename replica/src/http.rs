@@ -74,7 +74,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::driver::Handle;
 pub(crate) use crate::http::authorize::{
-    Auth, BeforeBootstrap, Refusals, Services, TELL_APART, warn_of_open_door,
+    Auth, BeforeBootstrap, Refusals, Services, TELL_APART, tell_of_refusals, warn_of_open_door,
 };
 use crate::http::authorize::{guarded, require};
 pub(crate) use crate::http::render::RenderedChange;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Args;
 use crate::driver::{self, DriverError, Handle, LockWaits, Parts};
 use crate::followed;
-use crate::http::{App, POLLS, SPANS, routes, warn_of_open_door};
+use crate::http::{App, POLLS, SPANS, routes, tell_of_refusals, warn_of_open_door};
 use crate::jwt::Issuer;
 use crate::metrics::{self, Measured, Present};
 use crate::replica::status::Identity;
@@ -146,6 +146,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let (name, instance) = (running.name, running.instance);
     let letting_go = let_go(driver.clone(), (name.clone(), instance), told, ending.clone());
     let warning = warn_of_open_door(driver.clone(), auth.services);
+    let telling = tell_of_refusals(auth.refusals.clone(), Arc::clone(&events), name.clone());
     let app = Arc::new(App {
         gather: Gather::new(name.clone(), acceptors.clone(), members.clone()),
         events,
@@ -182,6 +183,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         never = remembering => match never {},
         never = verifying => match never {},
         never = looking => match never {},
+        never = telling => match never {},
         never = warning => match never {},
     };
     ending.cancel();

@@ -4,13 +4,14 @@
 //! of those who follow. Whoever knows of a change says so with [`Events::tell`]; what is
 //! only known as a state is compared with what was told last ([`Heard`]).
 //!
-//! In reading order: `kind` (what can happen), `heard` (states compared, pure), `ring`
-//! (what is held, pure), `stream` (how it is followed).
+//! In reading order: `kind` (what can happen), `heard` (states compared, pure), `refusals`
+//! (counts compared, pure), `ring` (what is held, pure), `stream` (how it is followed).
 
 #![expect(clippy::disallowed_methods, reason = "the shell starts tasks")]
 
 mod heard;
 mod kind;
+mod refusals;
 mod ring;
 mod stream;
 
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use heard::{Heard, LeaderSeen, Seen, Sources, ViewSeen};
 pub use kind::{Happening, Presence, Standing, cut};
+pub use refusals::RefusalsHeard;
 pub use stream::{PATH, answer};
 
 use crate::discovery::{Acceptors, Mixups};

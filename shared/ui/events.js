@@ -12,7 +12,7 @@ const KEPT = 300;
 /** Until a stream that was refused is tried again, in milliseconds. */
 const PAUSE_MS = 3000;
 
-const TYPES = ["leader", "view", "member", "roster", "trim", "compact", "warning", "lagged"];
+const TYPES = ["leader", "view", "member", "roster", "trim", "compact", "access", "warning", "lagged"];
 
 function text(value) {
   return shown(String(value ?? "–"), { limit: 300 });
@@ -33,6 +33,8 @@ function told(type, data) {
       return `votes below slot ${number(data.trimmed_below)} are dropped`;
     case "compact":
       return `history before revision ${number(data.compacted_below)} is dropped`;
+    case "access":
+      return [text(data.id), ` refused ${count(data.count, "request")}: `, text(data.reason)];
     case "warning":
       return [data.state === "ended" ? "no more: " : null, text(data.detail)];
     default:
@@ -42,7 +44,7 @@ function told(type, data) {
 
 function kindOf(type, data) {
   if (type === "warning") return data.state === "ended" ? "good" : "bad";
-  return { leader: "lead", view: "lead", lagged: "warn" }[type] ?? "";
+  return { leader: "lead", view: "lead", lagged: "warn", access: "warn" }[type] ?? "";
 }
 
 export function open(root) {

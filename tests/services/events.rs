@@ -4,9 +4,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use reqwest::Method;
+use reqwest::header::HeaderMap;
 use serde_json::Value;
 use tests::harness::cluster::{Cluster, PATIENCE, Size};
 
+use crate::access::Guarded;
 use crate::balancer::client_at;
 use crate::cli::command::Synod;
 use crate::synod;
@@ -188,5 +191,51 @@ async fn events_are_followed_from_the_command_line() -> Result<()> {
     let told = String::from_utf8(told.stdout)?;
     let told: Vec<Value> = told.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     ensure!(told.len() == 4 && told.iter().any(|event| event["event"] == "view"), "{told:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_refused_is_told_of_by_reason_and_nothing_of_what_they_came_with() -> Result<()>
+{
+    let guarded = Guarded::with(&[]).await?;
+    let cluster = &guarded.cluster;
+    let mut fields = HeaderMap::new();
+    fields.insert("authorization", format!("Bearer {}", guarded.root).try_into()?);
+    let root = reqwest::Client::builder().default_headers(fields).build()?;
+    let url = |door: &str| format!("{}/v1/events?held=true", cluster.url(door));
+    let mut followers = vec![
+        Follower::open(cluster, "balancer-1", "?held=true", None).await?,
+        Follower::open_by(&root, &url("replica-1"), None).await?,
+    ];
+    let made_up = "synod_made-up-by-nobody";
+    for _ in 0..20 {
+        let refused = guarded.ask("replica-1", Method::GET, "/v1/kv/a", made_up).send().await?;
+        ensure!(refused.status() == 401, "{}", refused.status());
+    }
+    let is_told = |said: &Value| {
+        said["event"] == "access"
+            && said["data"]["id"] == "replica-1"
+            && said["data"]["reason"] == "unknown_token"
+    };
+    for follower in &mut followers {
+        let told = follower.until("the refusal", is_told).await?;
+        let count = told["data"]["count"].as_u64().context("it is counted")?;
+        ensure!((1..=20).contains(&count) && told["data"]["time"].is_string(), "{told}");
+        ensure!(!told.to_string().contains("made-up"), "{told}");
+    }
+    // As many as there were until then, on a terminal.
+    let mut again = Follower::open(cluster, "balancer-1", "?held=true", None).await?;
+    let mut count = 0;
+    loop {
+        let said = again.next().await?.context("it goes on")?;
+        count += u64::from(said["event"] != "heartbeat");
+        if is_told(&said) {
+            break;
+        }
+    }
+    let synod = Synod::at(cluster.front());
+    let shown = synod.text(&["events", "--held", "--count", &count.to_string()]).await?;
+    ensure!(shown.contains("access\treplica-1 refused ") && shown.contains(": unknown_token"));
+    ensure!(!shown.contains("made-up"), "{shown}");
     Ok(())
 }

@@ -76,6 +76,7 @@ fn told(event: &Happened) -> String {
         "roster" => format!("the acceptors are cluster {}", field("cluster_id")),
         "trim" => format!("votes below slot {} are dropped", field("trimmed_below")),
         "compact" => format!("history before revision {} is dropped", field("compacted_below")),
+        "access" => format!("{} refused {}: {}", field("id"), field("count"), field("reason")),
         "warning" if event.data["state"] == "ended" => {
             format!("no more: {}", field("detail"))
         }
@@ -109,6 +110,8 @@ mod tests {
         assert_eq!(plain(&event("view", view)), expected);
         let warned = json!({"time": "T", "state": "began", "detail": "a\n\u{1b}[31mb"});
         assert_eq!(plain(&event("warning", warned)), "T\twarning\ta\\n\\u{1b}[31mb");
+        let refused = json!({"time": "T", "id": "replica-1", "reason": "keys", "count": 3});
+        assert_eq!(plain(&event("access", refused)), "T\taccess\treplica-1 refused 3: keys");
         assert_eq!(plain(&event("new\n", json!({"x": 1}))), "\tnew\\n\t{\"x\":1}");
         let none = json!({"time": "T", "coordinator": null});
         assert!(shown(&event("leader", none)).ends_with("leader   nobody is known to lead"));

@@ -112,6 +112,7 @@ impl News {
             trimmed_below: status.trimmed_below,
             compacted_below: status.compacted_below,
             warnings: self.warnings(published),
+            refusals: BTreeMap::new(),
         };
         self.events.tell_all(self.heard.take(now, "this", &seen));
     }

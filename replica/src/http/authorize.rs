@@ -39,7 +39,7 @@ use shared::server::AllowedHosts;
 
 use self::bearer::{BadBearer, Presented};
 pub(super) use self::caller::{Caller, Reading, TokenHolder};
-pub(crate) use self::refusals::Refusals;
+pub(crate) use self::refusals::{Refusals, tell_of_refusals};
 use self::routes::{Need, need_of};
 use super::App;
 use super::refused::Refused;

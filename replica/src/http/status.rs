@@ -1,5 +1,6 @@
 //! `GET /v1/status` and `GET /readyz`: what this replica says of itself.
 
+use std::collections::BTreeMap;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,6 +120,8 @@ pub(super) struct ReplicaStatus {
     flying_mutations: usize,
     waiting_reads: usize,
     watches: usize,
+    /// Requests that were refused for want of a token or a right, by reason.
+    refusals: BTreeMap<String, u64>,
 }
 
 /// Who is primary, for people.
@@ -215,6 +218,7 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
         flying_mutations: status.flying_mutations,
         waiting_reads: status.waiting_reads,
         watches: app.watches.watching(),
+        refusals: app.auth.refusals.counts(),
     })
 }
 

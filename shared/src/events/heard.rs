@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::kind::{Happening, Presence, Standing, cut};
+use super::refusals::RefusalsHeard;
 use crate::ids::{Ballot, ClusterId, Epoch, Revision, Slot};
 use crate::message::Member;
 
@@ -30,6 +31,9 @@ pub struct Seen {
     pub compacted_below: Revision,
     /// What people should know, by a word for each, in sentences.
     pub warnings: BTreeMap<String, String>,
+    /// What it has refused for want of a token or a right, by reason; empty where that is not
+    /// known, or told otherwise.
+    pub refusals: BTreeMap<String, u64>,
 }
 
 /// Who leads.
@@ -75,6 +79,7 @@ pub struct Heard {
     compacted: Mark,
     /// By who says it.
     warnings: BTreeMap<String, BTreeMap<String, String>>,
+    refusals: RefusalsHeard,
 }
 
 /// How far something is, and when that was told.
@@ -108,6 +113,7 @@ impl Heard {
             trimmed: Mark::default(),
             compacted: Mark::default(),
             warnings: BTreeMap::new(),
+            refusals: RefusalsHeard::default(),
         }
     }
 
@@ -118,7 +124,8 @@ impl Heard {
             if self.cluster.is_some() {
                 // What was told of another cluster says nothing of this one.
                 let warnings = std::mem::take(&mut self.warnings);
-                *self = Self { warnings, ..Self::new(self.sources) };
+                let refusals = std::mem::take(&mut self.refusals);
+                *self = Self { warnings, refusals, ..Self::new(self.sources) };
             }
             self.cluster = Some(cluster_id);
             news.push(Happening::cluster(cluster_id));
@@ -147,6 +154,7 @@ impl Heard {
             news.extend(of_warnings(before, &seen.warnings));
             before.clone_from(&seen.warnings);
         }
+        news.extend(self.refusals.take(now, source, &seen.refusals));
         news
     }
 
@@ -158,6 +166,7 @@ impl Heard {
 
     /// Forgets what those warned of who are not there any more.
     pub fn keep(&mut self, is_there: impl Fn(&str) -> bool) -> Vec<Happening> {
+        self.refusals.keep(&is_there);
         let gone = self.warnings.extract_if(.., |source, _| !is_there(source));
         gone.flat_map(|(_, warnings)| of_warnings(&warnings, &BTreeMap::new())).collect()
     }

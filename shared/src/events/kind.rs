@@ -68,6 +68,15 @@ pub enum Happening {
         /// The oldest revision whose state can be read.
         compacted_below: Revision,
     },
+    /// Requests were refused for want of a token or a right.
+    Access {
+        /// By which replica.
+        id: String,
+        /// Why, in a word.
+        reason: String,
+        /// How many, since that was told last.
+        count: u64,
+    },
     /// Something that people should know began, or ended.
     Warning {
         /// What it is about, in a word.
@@ -112,6 +121,7 @@ impl Happening {
             Self::Roster { .. } => "roster",
             Self::Trim { .. } => "trim",
             Self::Compact { .. } => "compact",
+            Self::Access { .. } => "access",
             Self::Warning { .. } => "warning",
         }
     }

@@ -1,7 +1,18 @@
-//! What is counted and logged of refusals: never what came as a secret.
+//! What is counted, logged and told of refusals: never what came as a secret.
+#![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::events::{Events, RefusalsHeard};
+use shared::ids::Name;
 use shared::metrics::{Counter, Metrics};
 use shared::telemetry::Seldom;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::NotAllowed;
 use crate::machine::access::authorize::Denied;
@@ -19,18 +30,31 @@ const REASONS: [&str; 9] = [
     "bootstrap",
 ];
 
-/// The counters, by reason.
-#[derive(Debug)]
-pub(crate) struct Refusals([Counter; REASONS.len()]);
+/// While something is not told yet, it is looked so often whether it is to be told now.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The counters, by reason; a clone counts the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusals {
+    counters: [Counter; REASONS.len()],
+    grown: Arc<Notify>,
+}
 
 impl Refusals {
     pub(crate) fn register(metrics: &mut Metrics) -> Self {
-        Self(metrics.counters(
+        let counters = metrics.counters(
             "synod_replica_access_refused_total",
             "Requests that were refused for want of a token or a right",
             "reason",
             REASONS,
-        ))
+        );
+        Self { counters, grown: Arc::default() }
+    }
+
+    /// How many there were, by reason.
+    pub(in crate::http) fn counts(&self) -> BTreeMap<String, u64> {
+        let named = REASONS.iter().zip(&self.counters);
+        named.map(|(reason, counter)| ((*reason).to_owned(), counter.get())).collect()
     }
 
     /// One was refused.
@@ -53,10 +77,29 @@ impl Refusals {
             NotAllowed::Denied(why @ Denied::Lease { .. }) => (6, why.to_string()),
             NotAllowed::Bootstrap(why) => (8, why.to_string()),
         };
-        self.0[reason].inc();
+        self.counters[reason].inc();
+        self.grown.notify_one();
         if let Some(left_out) = SAID.may() {
             let reason = REASONS[reason];
             tracing::warn!(reason, left_out, "a request was refused: {detail}");
+        }
+    }
+}
+
+/// Tells what this replica refuses as events of its own: how much, by reason.
+pub(crate) async fn tell_of_refusals(
+    refusals: Refusals,
+    events: Arc<Events>,
+    replica: Name,
+) -> Infallible {
+    let (began, mut heard) = (Instant::now(), RefusalsHeard::default());
+    loop {
+        let counts = refusals.counts();
+        events.tell_all(heard.take(began.elapsed(), replica.as_str(), &counts));
+        if heard.is_behind() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        } else {
+            refusals.grown.notified().await;
         }
     }
 }
