@@ -11,6 +11,7 @@ mod pool;
 
 mod answer;
 mod connection;
+mod sender;
 mod stream;
 
 mod error;

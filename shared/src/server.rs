@@ -70,7 +70,7 @@ use crate::server::requests::observe;
 use crate::server::stream::ClientStream;
 use crate::server::turn_away::TurnedAway;
 use crate::telemetry::{Seldom, Traced};
-use crate::tls::{Begun, Caller, Tls, Transport};
+use crate::tls::{self, Begun, Caller, Tls, Transport};
 
 /// What a server takes on.
 #[derive(Clone, Copy, Debug)]
@@ -307,6 +307,7 @@ async fn connection<S, B>(
         }
     };
     let refusals = Arc::new(Refusals::default());
+    let ends = caller.as_ref().and_then(Caller::ends);
     let service = guard(service, caller, Arc::clone(&refusals), limits);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -316,6 +317,12 @@ async fn connection<S, B>(
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        // Whoever is at the other end has to prove anew who they are: what is under way is
+        // answered, and nothing else.
+        () = tls::over(ends) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -44,6 +44,7 @@ pub(crate) use handshake::{Begun, HANDSHAKE};
 pub use identity::{Role, ServiceId};
 pub use load::Files;
 use load::Loaded;
+pub(crate) use load::{ends_of, is_over, over};
 pub(crate) use matrix::{Who, who_may};
 pub(crate) use transport::Transport;
 pub use trust::{Calls, Trust};

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::pool::{Connections, Sender};
+use super::pool::Connections;
+use super::sender::Sender;
 
 /// An answer's body as it comes. At its end the connection is free for the next request;
 /// dropped before, it closes the connection, since nobody reads on.

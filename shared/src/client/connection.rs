@@ -16,9 +16,10 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use crate::tls::Transport;
+use crate::tls::{self, Transport};
 
-use super::pool::{Connections, SendError, Sender, root_cause};
+use super::pool::{Connections, SendError, root_cause};
+use super::sender::Sender;
 use super::stream::Stream;
 
 /// How long TLS may take to begin once there is a connection: cryptography on both sides, on
@@ -36,22 +37,28 @@ pub(super) async fn open(connections: &Arc<Connections>) -> Result<Sender, SendE
     let tcp = connect(authority, timeout)
         .await
         .map_err(|error| SendError::NeverSent(error.to_string()))?;
-    let stream = Stream::new(secure(tcp, connections).await.map_err(SendError::NeverSent)?);
+    let (transport, ends) = secure(tcp, connections).await.map_err(SendError::NeverSent)?;
+    let stream = Stream::new(transport);
     let (sender, connection) =
         http1::handshake(stream).await.map_err(|error| SendError::NeverSent(root_cause(&error)))?;
     tokio::spawn(run(connection, Arc::clone(connections)));
-    Ok(sender)
+    Ok(Sender::new(sender, ends))
 }
 
-/// Brings a connection to TLS, where its URL says so; in words what is in the way.
-async fn secure(tcp: TcpStream, connections: &Connections) -> Result<Transport, String> {
-    let Some((trust, name)) = connections.tls()? else { return Ok(Transport::Plain(tcp)) };
+/// Brings a connection to TLS, where its URL says so, and says until when it may be used; in
+/// words what is in the way.
+async fn secure(
+    tcp: TcpStream,
+    connections: &Connections,
+) -> Result<(Transport, Option<i64>), String> {
+    let Some((trust, name)) = connections.tls()? else { return Ok((Transport::Plain(tcp), None)) };
     let connecting = Box::pin(TlsConnector::from(trust.present()).connect(name.clone(), tcp));
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await {
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             trust.check(shown, connections.called())?;
-            Ok(Transport::Tls(Box::new(TlsStream::Client(stream))))
+            let ends = shown.and_then(tls::ends_of);
+            Ok((Transport::Tls(Box::new(TlsStream::Client(stream))), ends))
         }
         Ok(Err(error)) if is_plain(&error) => {
             Err(String::from("it does not speak TLS: its URL may have to begin with http://"))

@@ -18,13 +18,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
-use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
 use rustls::pki_types::ServerName;
 
 use super::answer::AnswerBody;
 use super::connection;
+use super::sender::Sender;
 use super::stream::NotTaken;
 use crate::base_url::{BaseUrl, BaseUrlError};
 use crate::message::Service;
@@ -40,9 +40,6 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Idle connections kept to each service.
 pub const MAX_IDLE: usize = 256;
-
-/// What a request is sent by.
-pub(super) type Sender = SendRequest<Full<Bytes>>;
 
 /// How many connections are kept, and how long.
 #[derive(Clone, Copy, Debug)]

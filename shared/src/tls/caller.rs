@@ -24,12 +24,25 @@ struct Known {
     /// None where it has no certificate, or one that names nobody of this cluster.
     id: Option<Arc<ServiceId>>,
     counts: Arc<Counts>,
+    /// Until when its certificate counts, and ours, in seconds since 1970.
+    ends: Option<i64>,
 }
 
 impl Caller {
     /// Of a connection on which somebody has proved to be this one, or nobody.
-    pub(super) fn known(id: Option<ServiceId>, counts: Arc<Counts>) -> Self {
-        Self(Some(Known { id: id.map(Arc::new), counts }))
+    pub(super) fn known(id: Option<ServiceId>, counts: Arc<Counts>, ends: Option<i64>) -> Self {
+        Self(Some(Known { id: id.map(Arc::new), counts, ends }))
+    }
+
+    /// Who it has proved to be, where it has.
+    #[must_use]
+    pub fn id(&self) -> Option<&ServiceId> {
+        self.0.as_ref()?.id.as_deref()
+    }
+
+    /// Until when the connection may be used, in seconds since 1970; none: as long as it lasts.
+    pub(crate) fn ends(&self) -> Option<i64> {
+        self.0.as_ref()?.ends
     }
 
     /// Whether it may ask a service by the method for what stands under the route. Everybody

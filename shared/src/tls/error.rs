@@ -56,6 +56,19 @@ pub enum TlsError {
         /// Since when, or from when on.
         when: String,
     },
+    /// A certificate is not of an authority that the service believes.
+    #[error(
+        "the certificate in {} is of no authority in {}, so no other service would believe it: \
+         {reason}", path.display(), authorities.display()
+    )]
+    Untrusted {
+        /// Which.
+        path: PathBuf,
+        /// Where the authorities are.
+        authorities: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A certificate is not of this service.
     #[error("the certificate in {} is not of this service: {reason}", path.display())]
     NotOwn {

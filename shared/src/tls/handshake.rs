@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::counts::Failure;
+use super::load::ends_of;
 use super::{Caller, HANDSHAKES, ServiceId, Tls, Transport};
 use crate::server::Limits;
 use crate::telemetry::Seldom;
@@ -67,8 +68,9 @@ impl Tls {
         let Some(domain) = self.domain() else { return Caller::default() };
         let shown = connection.peer_certificates().and_then(|chain| chain.first());
         let id = shown.and_then(|certificate| ServiceId::of(certificate));
+        let ends = shown.and_then(ends_of);
         // An authority may be one of several clusters.
-        Caller::known(id.filter(|id| id.domain == domain), Arc::clone(&self.counts))
+        Caller::known(id.filter(|id| id.domain == domain), Arc::clone(&self.counts), ends)
     }
 
     fn failed(&self, failure: Failure, reason: impl std::fmt::Display) {

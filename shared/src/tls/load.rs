@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer as _, Validity, X509Certificate};
 
@@ -66,6 +68,9 @@ impl Loaded {
             }
             None => None,
         };
+        if let Some(authorities) = &authorities {
+            authorities.check_own(files, &chain)?;
+        }
         let server = server_config(authorities.as_ref(), chain, key);
         let server = server.map_err(|error| refused(files, &error))?;
         let authority_ends = authorities.map(|authorities| authorities.ends);
@@ -109,25 +114,46 @@ impl Authorities {
     }
 }
 
+impl Authorities {
+    /// The service's own certificate must be of one of those that it believes others by, to
+    /// be called with and to call with: the others believe by the same.
+    fn check_own(&self, files: &Files, chain: &[CertificateDer<'static>]) -> Result<(), TlsError> {
+        let untrusted = |error: Error| TlsError::Untrusted {
+            path: files.certificate.clone(),
+            authorities: files.authorities.clone().unwrap_or_default(),
+            reason: error.to_string(),
+        };
+        let (leaf, between) = chain
+            .split_first()
+            .ok_or_else(|| TlsError::NoCertificate(files.certificate.clone()))?;
+        let at = UnixTime::now();
+        let verifier = self.verifier().map_err(untrusted)?;
+        verifier.verify_client_cert(leaf, between, at).map_err(untrusted)?;
+        let leaf = ParsedCertificate::try_from(leaf).map_err(untrusted)?;
+        let algorithms = trust::provider().signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&leaf, &self.roots, between, at, algorithms)
+            .map_err(untrusted)
+    }
+
+    /// Clients of the API need no certificate; what services alone may ask is looked at with
+    /// the request.
+    fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.roots), trust::provider())
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| Error::General(error.to_string()))
+    }
+}
+
 fn server_config(
     authorities: Option<&Authorities>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<ServerConfig, Error> {
-    let provider = trust::provider();
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = ServerConfig::builder_with_provider(trust::provider())
         .with_safe_default_protocol_versions()?;
     let builder = match authorities {
-        Some(authorities) => {
-            let roots = Arc::clone(&authorities.roots);
-            // Clients of the API need none; what services alone may ask is looked at with
-            // the request.
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
-                .allow_unauthenticated()
-                .build()
-                .map_err(|error| Error::General(error.to_string()))?;
-            builder.with_client_cert_verifier(verifier)
-        }
+        Some(authorities) => builder.with_client_cert_verifier(authorities.verifier()?),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_single_cert(chain, key)?;
@@ -207,6 +233,27 @@ fn check_time(path: &Path, certificate: &CertificateDer<'_>) -> Result<i64, TlsE
         out_of_time(format!("does not count before {not_before}"))
     } else {
         Ok(not_after.timestamp())
+    }
+}
+
+/// Until when a certificate counts, in seconds since 1970; none where that cannot be read.
+pub(crate) fn ends_of(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
+/// Whether such a time is over; never, where there is no end.
+pub(crate) fn is_over(ends: Option<i64>) -> bool {
+    ends.is_some_and(|ends| now() > ends)
+}
+
+/// Waits until such a time is over, by the wall clock: also where that is set meanwhile.
+/// Forever, where there is no end.
+pub(crate) async fn over(ends: Option<i64>) {
+    const LOOK_EVERY: Duration = Duration::from_secs(60);
+    let Some(ends) = ends else { return std::future::pending().await };
+    while let Ok(left) = u64::try_from(ends - now()) {
+        tokio::time::sleep(Duration::from_secs(left.max(1)).min(LOOK_EVERY)).await;
     }
 }
 

@@ -62,6 +62,14 @@ fn a_key_of_another_certificate_is_refused() {
 }
 
 #[test]
+fn a_certificate_that_no_other_service_would_believe_is_refused() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let files = other.of_service(Service::Replica, "replica-1");
+    let mixed = Files { authorities: Some(pki.path("ca.pem")), ..files };
+    said(mixed, &["replica-1.pem", "is of no authority in", "ca.pem"]);
+}
+
+#[test]
 fn a_certificate_that_has_expired_is_refused_and_so_is_an_authority() {
     let pki = Pki::new();
     let uri = "spiffe://synod.test/synod/replica/replica-1";

@@ -238,9 +238,67 @@ async fn bad_new_files_are_refused_and_the_old_stay() {
     pki.issue("replica-1", &Wanted::of("spiffe://other.test/synod/replica/replica-1"));
     let said = tls.reload().unwrap_err().to_string();
     assert!(said.contains("trust domain"), "{said}");
+    // Of an authority that nobody here believes, and with a key that is another one's.
+    let other = Pki::new();
+    let files = other.of_service(Service::Replica, "replica-1");
+    std::fs::copy(&files.certificate, pki.path("replica-1.pem")).unwrap();
+    let said = tls.reload().unwrap_err().to_string();
+    assert!(said.contains("does not match"), "{said}");
+    std::fs::copy(&files.key, pki.path("replica-1.key")).unwrap();
+    let said = tls.reload().unwrap_err().to_string();
+    assert!(said.contains("is of no authority in"), "{said}");
     assert_eq!(server.get(&stranger(&pki), "https", "/ui/hello").await.unwrap(), "hello");
     let refused = "synod_tls_reloads_total{result=\"refused\"}";
-    assert_eq!(server.counted(&stranger(&pki), refused).await, 2);
+    assert_eq!(server.counted(&stranger(&pki), refused).await, 4);
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_the_certificate_of_whoever_began_it() {
+    let pki = Pki::new();
+    let (server, _tls) = replica(&pki).await;
+    let uri = "spiffe://synod.test/synod/operator/ada";
+    let own = pki.issue("ada", &Wanted { ends_in: 5, ..Wanted::of(uri) });
+    let own = Some((own.certificate.as_path(), own.key.as_path()));
+    let ada = pool(Calls::AsSaid(Trust::of_files(&pki.path("ca.pem"), own).unwrap()));
+    let others = stranger(&pki);
+    for pool in [&ada, &others] {
+        assert_eq!(server.get(pool, "https", "/ui/hello").await.unwrap(), "hello");
+    }
+    let idle = |pool: &Pool| pool.to(&format!("https://{}", server.address)).unwrap().idle();
+    assert_eq!((idle(&ada), idle(&others)), (1, 1));
+    tokio::time::timeout(PATIENCE, async {
+        while idle(&ada) > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .unwrap();
+    reason(server.get(&ada, "https", "/ui/hello").await);
+    assert_eq!(idle(&others), 1);
+    assert_eq!(server.get(&others, "https", "/ui/hello").await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn nothing_more_is_asked_of_whoever_has_not_proved_anew_who_they_are() {
+    let pki = Pki::new();
+    let uri = "spiffe://synod.test/synod/replica/replica-1";
+    let files = pki.issue("replica-1", &Wanted { ends_in: 5, ..Wanted::of(uri) });
+    let tls = load(files, Service::Replica, "replica-1").unwrap();
+    let server = Server::start(Some(Arc::clone(&tls)), Limits::default()).await;
+    let pool = stranger(&pki);
+    assert_eq!(server.get(&pool, "https", "/ui/hello").await.unwrap(), "hello");
+    let refused = tokio::time::timeout(PATIENCE, async {
+        while server.get(&pool, "https", "/ui/hello").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    refused.await.unwrap();
+    let said = reason(server.get(&pool, "https", "/ui/hello").await);
+    assert!(said.contains("invalid peer certificate"), "{said}");
+    // With a new one it goes on.
+    pki.issue("replica-1", &Wanted::of(uri));
+    tls.reload().unwrap();
+    assert_eq!(server.get(&pool, "https", "/ui/hello").await.unwrap(), "hello");
 }
 
 #[tokio::test]
