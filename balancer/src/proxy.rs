@@ -35,6 +35,7 @@ use shared::problem::Problem;
 use shared::repeat;
 use shared::server::RequestBody;
 use shared::telemetry::RequestTrace;
+use shared::tls::name_client;
 use shared::wire::{BodyLimit, read_body};
 use tokio_util::sync::CancellationToken;
 
@@ -182,6 +183,7 @@ impl Proxy {
             HashBy::Path => None,
             HashBy::Header(name) => parts.headers.get(name).cloned(),
         };
+        name_client(&mut parts);
         forward_request(&mut parts.headers, origin, trace.context());
         let intent = intent_of(&parts.method, &parts.uri);
         let may_be_asked_twice = lateness::may_be_asked_twice(intent, &parts.method, &path);

@@ -64,7 +64,7 @@ pub use kv::{Delete, DeletePrefix, Deleted, Get, Put, Stored};
 pub use lease::{GrantLease, Lease, ReadLease, RenewLease, RevokeLease};
 pub use list::{List, Page};
 pub use lock::{Fence, Holder, Lock, LockGuard, ReadHolder};
-pub use log::{Command, Log, LogEntry, ReadSlot};
+pub use log::{Author, Command, Log, LogEntry, ReadSlot};
 pub use policy::{
     DeletePolicy, NamedPolicy, Policies, Policy, PolicyPage, PutPolicy, ReadPolicy, Rule,
 };

@@ -67,6 +67,9 @@ pub struct Command {
     /// The token that asked for it, by its accessor; none where none was required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// Who that is, where it is no token: somebody with a JWT or a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Author>,
     /// The trace of the request, if it is traced.
     pub trace_id: Option<String>,
     /// The identity of the request.
@@ -74,6 +77,15 @@ pub struct Command {
     /// What else is said of it.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
+}
+
+/// Somebody whom an issuer of JWTs vouches for, or an authority of certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// Who vouches: the issuer of the JWT, or the trust domain (`spiffe://…`).
+    pub issuer: String,
+    /// For whom: the subject of the JWT, or role and name (`operator/ada`).
+    pub subject: String,
 }
 
 /// Reads a slot: [`Client::slot`].

@@ -12,14 +12,15 @@
 //!
 //! In reading order: `args` (the flags), [`identity`] (who a certificate is of), `load` (files,
 //! and what is wrong with them), [`trust`] (calls), `transport` (bytes, plain or not),
-//! `handshake` and `caller` (those who call here), [`matrix`] (what they may), `watch`
-//! (files that change), `counts`.
+//! `handshake` and `caller` (those who call here), `client_name` (as whom they stand in the
+//! log), [`matrix`] (what they may), `watch` (files that change), `counts`.
 //!
 //! Deliberately absent: HTTP/2, sessions that are resumed (each connection proves itself anew,
 //! and lives long), revocation lists (certificates are to be short-lived).
 
 mod args;
 mod caller;
+mod client_name;
 mod counts;
 mod error;
 mod handshake;
@@ -38,6 +39,7 @@ use tokio::sync::Semaphore;
 
 pub use args::TlsArgs;
 pub use caller::Caller;
+pub use client_name::{client_named, name_client};
 pub(crate) use counts::Counts;
 pub use error::TlsError;
 pub(crate) use handshake::{Begun, HANDSHAKE};

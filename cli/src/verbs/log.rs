@@ -8,7 +8,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use client::Command;
+use client::{Author, Command};
 
 use crate::output::printable;
 
@@ -45,6 +45,12 @@ pub(crate) async fn log(args: Log) -> anyhow::Result<ExitCode> {
 fn described(command: &Command) -> String {
     let subject = command.key.as_deref().or(command.prefix.as_deref());
     let subject = subject.map(|subject| format!(" {}", printable(subject)));
-    let by = command.by.as_deref().map(|by| format!(", by token {}", printable(by)));
-    format!("{}{}{}", command.op, subject.unwrap_or_default(), by.unwrap_or_default())
+    let by = match (&command.subject, &command.by) {
+        (Some(Author { issuer, subject }), _) => {
+            format!(", by {} of {}", printable(subject), printable(issuer))
+        }
+        (None, Some(by)) => format!(", by token {}", printable(by)),
+        (None, None) => String::new(),
+    };
+    format!("{}{}{}", command.op, subject.unwrap_or_default(), by)
 }

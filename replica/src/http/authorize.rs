@@ -36,6 +36,7 @@ use http::{HeaderMap, Method, header};
 use shared::deadline::Deadline;
 use shared::problem::{Outcome, Problem};
 use shared::server::AllowedHosts;
+use shared::tls::{client_named, name_client};
 
 use self::bearer::{BadBearer, Presented};
 pub(super) use self::caller::{Caller, Reading, TokenHolder};
@@ -48,8 +49,9 @@ use crate::jwt::{BadJwt, Issuer, Jwt, Vouched};
 use crate::machine::access::SecretHash;
 use crate::machine::access::authorize::{Denied, LeaseOwner, of_op};
 use crate::machine::access::policy::Right;
-use crate::machine::access::subject::Author;
+use crate::machine::access::subject::{Author, Subject};
 use crate::machine::command::Op;
+use crate::machine::format;
 
 /// What it takes at all keys to see whatever there is.
 pub(super) const EVERYTHING: &[Right] = &[Right::Read, Right::List, Right::History];
@@ -142,9 +144,10 @@ pub(super) async fn require(State(app): State<Arc<App>>, request: Request, next:
 pub(super) async fn guarded(
     app: &App,
     route: &str,
-    parts: Parts,
+    mut parts: Parts,
     answer: impl AsyncFnOnce(Parts) -> Response,
 ) -> Response {
+    name_client(&mut parts);
     match required(app, route, &parts).await {
         Ok(caller) => {
             let mut response = answer(parts).await;
@@ -223,8 +226,9 @@ pub(super) async fn permit(
     looked.map_err(|why| refuse(app, why))
 }
 
-/// Says who a mutation is attributed to, where a token is required. Executing it looks
-/// again: this spares the log what would come to nothing.
+/// Says who a mutation is attributed to: where a token is required that token, and executing
+/// it looks again, so that this spares the log what would come to nothing. Else whoever has a
+/// certificate.
 pub(super) async fn author(
     app: &App,
     headers: &HeaderMap,
@@ -240,9 +244,16 @@ pub(super) async fn author(
         of_op(granted, by, op, &|_| LeaseOwner::Token(*by))
     };
     match permit(app, headers, Seen::AsItIs, deadline, need).await? {
-        Caller::Anyone => Ok(None),
+        Caller::Anyone => Ok(certified(app, headers)),
         Caller::Token(holder) => Ok(Some(holder.author())),
     }
+}
+
+/// Whoever has a certificate of the cluster, once its log can say who does what.
+fn certified(app: &App, headers: &HeaderMap) -> Option<Author> {
+    let client = client_named(headers)?;
+    let can_be_said = app.driver.published().status.format() >= format::ACCESS;
+    can_be_said.then(|| Author::Issued(Subject::of_certificate(&client), Vec::new()))
 }
 
 fn look(

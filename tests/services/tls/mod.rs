@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod cluster;
+mod named;
 mod renewal;
 
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use client::LogEntry;
+use client::{Author, Command, LogEntry};
 use futures::TryStreamExt;
 
 use super::described;
@@ -21,8 +21,9 @@ pub(super) struct Show {
     /// Show at most so many slots
     #[arg(long, env = "SYNOD_LIMIT", value_name = "N")]
     limit: Option<u64>,
-    /// Show only what this token did, by its accessor
-    #[arg(long, env = "SYNOD_BY", value_name = "ACCESSOR")]
+    /// Show only what this one did: the accessor of a token, the subject of a JWT, or the
+    /// role and name of a certificate, such as operator/ada
+    #[arg(long, env = "SYNOD_BY", value_name = "WHO")]
     by: Option<String>,
 }
 
@@ -39,7 +40,7 @@ pub(super) async fn show(args: Show) -> anyhow::Result<ExitCode> {
         && let Some(mut entry) = entries.try_next().await?
     {
         if let Some(by) = &args.by {
-            entry.commands.retain(|command| command.by.as_ref() == Some(by));
+            entry.commands.retain(|command| is_by(command, by));
             if entry.commands.is_empty() {
                 continue;
             }
@@ -51,6 +52,11 @@ pub(super) async fn show(args: Show) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn is_by(command: &Command, by: &str) -> bool {
+    let is_subject = |who: &Author| who.subject == by;
+    command.by.as_deref() == Some(by) || command.subject.as_ref().is_some_and(is_subject)
 }
 
 /// So many slots are read at once.

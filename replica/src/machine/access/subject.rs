@@ -1,4 +1,5 @@
-//! Those whom an outside issuer vouches for (by a JWT), and who has something done.
+//! Those whom an outside issuer vouches for (by a JWT), or an authority of the cluster (by a
+//! certificate), and who has something done.
 //!
 //! The state knows nothing of them: each operation that one of them has done says who it is
 //! and which policies the issuer gave it. Whether the issuer says so is looked at where the
@@ -9,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use shared::ids::Accessor;
+use shared::tls::ServiceId;
 
 use super::policy::PolicyName;
 use crate::machine::command::{Unreadable, limits, within};
@@ -25,6 +27,13 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// Whoever has a certificate of the cluster: its trust domain vouches for it.
+    #[must_use]
+    pub fn of_certificate(id: &ServiceId) -> Self {
+        let issuer = format!("spiffe://{}", id.domain);
+        Self { issuer, subject: format!("{}/{}", id.role.as_str(), id.name) }
+    }
+
     /// What it is called by, as a token is: so a lease is its own also when it comes with
     /// another JWT.
     #[must_use]
