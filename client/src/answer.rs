@@ -69,7 +69,8 @@ impl Coming {
         {
             body.extend_from_slice(&piece);
         }
-        Err(Failure::Answered { problem: problem::read(status, &body), retry_after })
+        let (problem, secret) = (problem::read(status, &body), problem::secret(&body));
+        Err(Failure::Answered { problem, retry_after, secret })
     }
 
     /// All of it.

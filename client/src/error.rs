@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, Secret};
 
 /// Why a request has no result.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,16 @@ impl Error {
         }
     }
 
+    /// The secret of the first token, where [`Client::bootstrap`](crate::Client::bootstrap)
+    /// may have made that: nobody is told it again.
+    #[must_use]
+    pub fn secret(&self) -> Option<&Secret> {
+        let Self::UnknownOutcome { last: Failure::Answered { secret, .. }, .. } = self else {
+            return None;
+        };
+        secret.as_ref()
+    }
+
     /// The error that a final answer is.
     pub(crate) fn answered(problem: Box<Problem>) -> Self {
         match problem.status {
@@ -109,6 +119,8 @@ pub enum Failure {
         problem: Box<Problem>,
         /// How long to wait before the next attempt, where that was said.
         retry_after: Option<Duration>,
+        /// Of a first token that may have been made, where that was asked for.
+        secret: Option<Secret>,
     },
 }
 

@@ -68,7 +68,7 @@ pub use log::{Author, Command, Log, LogEntry, ReadSlot};
 pub use policy::{
     DeletePolicy, NamedPolicy, Policies, Policy, PolicyPage, PutPolicy, ReadPolicy, Rule,
 };
-pub use problem::Problem;
+pub use problem::{Problem, Secret};
 pub use shared::chain::ChainHash;
 pub use shared::ids::Ballot;
 pub use shared::tls::Trust;

@@ -1,6 +1,7 @@
 //! What an answer says that is no success: whoever answers may be anything that listens on
 //! the port.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
@@ -38,6 +39,34 @@ pub fn read(status: StatusCode, body: &[u8]) -> Box<Problem> {
     problem.unwrap_or_else(|_| {
         serde_json::from_value(least.into()).expect("these are all that a problem must have")
     })
+}
+
+/// A secret that is told beside an error.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    /// Without it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// The secret that the body of an error tells, if it is one that can be sent.
+#[must_use]
+pub fn secret(body: &[u8]) -> Option<Secret> {
+    let said: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let secret = said.get("secret")?.as_str()?;
+    let is_one = !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_graphic());
+    is_one.then(|| Secret(secret.to_owned()))
 }
 
 /// What a terminal shows as it is, and no more of it than people read.

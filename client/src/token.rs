@@ -281,6 +281,7 @@ impl DeleteToken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::Secret;
     use crate::stub::{Said, Stub};
 
     #[tokio::test]
@@ -297,6 +298,17 @@ mod tests {
         assert_eq!(asked[0].line, "GET /v1/tokens/self HTTP/1.1");
         assert_eq!(asked[0].header("authorization"), Some("Bearer synod_hidden"));
         assert!(!format!("{client:?} {:?}", client.own_token()).contains("hidden"));
+    }
+
+    #[tokio::test]
+    async fn who_may_have_made_the_first_token_learns_its_secret_and_nobody_else_does() {
+        let told = json!({"title": "Timeout", "status": 504, "outcome": "unknown",
+            "secret": "synod_hidden"});
+        let stub = Stub::start(move |_, _| Said::Answer(504, told.to_string())).await;
+        let error = stub.client().bootstrap().await.unwrap_err();
+        assert_eq!(error.secret().map(Secret::reveal), Some("synod_hidden"));
+        assert!(!format!("{error} {error:?}").contains("hidden"));
+        assert_eq!(stub.asked().len(), 1);
     }
 
     #[tokio::test]

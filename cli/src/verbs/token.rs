@@ -119,7 +119,13 @@ pub(crate) async fn token(args: Token) -> anyhow::Result<ExitCode> {
             print_changed(&common.output, &changed, &format!("token {accessor} is ended"))?;
         }
         Action::Bootstrap { common } => {
-            print_made(&common, &common.endpoint.client().bootstrap().await?)?;
+            let made = common.endpoint.client().bootstrap().await;
+            if let Err(error) = &made
+                && let Some(secret) = error.secret()
+            {
+                print_perhaps_made(&common, secret.reveal())?;
+            }
+            print_made(&common, &made?)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -140,6 +146,15 @@ fn print_made(common: &Common, made: &MadeToken) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The secret alone: nobody is told it again, and it is the first token's if that was made.
+fn print_perhaps_made(common: &Common, secret: &str) -> anyhow::Result<()> {
+    match common.output.format() {
+        Format::Json => output::json(&serde_json::json!({ "secret": secret })),
+        Format::Plain => output::line(secret),
+        Format::Table => output::line(format_args!("secret    {secret} (if it was made)")),
+    }
 }
 
 fn print(common: &Common, token: &Described) -> anyhow::Result<()> {

@@ -6,7 +6,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn answered(status: u16, outcome: Option<&str>) -> Failure {
     let body = serde_json::json!({"detail": "because", "outcome": outcome}).to_string();
     let status = StatusCode::from_u16(status).unwrap();
-    Failure::Answered { problem: problem::read(status, body.as_bytes()), retry_after: None }
+    let problem = problem::read(status, body.as_bytes());
+    Failure::Answered { problem, retry_after: None, secret: None }
 }
 
 fn unreachable() -> Failure {
@@ -61,7 +62,7 @@ fn what_passes_is_tried_again_and_a_request_at_fault_is_not() {
 fn what_says_that_no_repeat_helps_is_not_tried_again() {
     let body = br#"{"detail":"not done after 2s","retryable":false}"#;
     let problem = problem::read(StatusCode::GATEWAY_TIMEOUT, body);
-    let failure = Failure::Answered { problem, retry_after: None };
+    let failure = Failure::Answered { problem, retry_after: None, secret: None };
     let next = Attempts::new(Effect::Read, 1).failed(failure, HOUR, HOUR, 0.5);
     assert!(matches!(next, Next::Over(Error::Refused(_))), "{next:?}");
 }
@@ -104,7 +105,8 @@ fn pauses_grow_to_a_bound() {
 fn a_server_may_ask_for_a_longer_pause_but_not_for_any() {
     let asking = |seconds| {
         let problem = problem::read(StatusCode::SERVICE_UNAVAILABLE, b"");
-        Failure::Answered { problem, retry_after: Some(Duration::from_secs(seconds)) }
+        let retry_after = Some(Duration::from_secs(seconds));
+        Failure::Answered { problem, retry_after, secret: None }
     };
     assert_eq!(pauses(1, &[asking(1), asking(600)]), [Duration::from_secs(1), LONGEST_ASKED_PAUSE]);
 }
