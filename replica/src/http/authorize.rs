@@ -32,11 +32,11 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use shared::deadline::Deadline;
 use shared::problem::{Outcome, Problem};
 use shared::server::AllowedHosts;
-use shared::tls::{client_named, name_client};
+use shared::tls::{CLIENT_CERTIFICATE, client_named, name_client};
 
 use self::bearer::{BadBearer, Presented};
 pub(super) use self::caller::{Caller, Reading, TokenHolder};
@@ -55,6 +55,9 @@ use crate::machine::format;
 
 /// What it takes at all keys to see whatever there is.
 pub(super) const EVERYTHING: &[Right] = &[Right::Read, Right::List, Right::History];
+
+/// By what it is known who asks.
+pub(super) const WHO: [HeaderName; 2] = [header::AUTHORIZATION, CLIENT_CERTIFICATE];
 
 /// What to do where services are not told apart.
 pub(crate) const TELL_APART: &str = "have services prove who they are (--tls-client-ca), or give \

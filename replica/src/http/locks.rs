@@ -27,7 +27,7 @@ use shared::wire::{self, read_in_time};
 use tokio::time::Instant;
 
 use super::App;
-use super::authorize::{Caller, Reading, Seen, TokenHolder, permit};
+use super::authorize::{Caller, Reading, Seen, TokenHolder, WHO, permit};
 use super::leases::BODY;
 use super::mutate::{finish, refuse_unsupported, submit, submitted};
 use super::mutation::{Asked, Held, Mutated, MutationRefused, Released, TenureRefused};
@@ -245,7 +245,7 @@ impl Line<'_> {
         let deadline = Deadline::of(headers)?;
         // Who asks. What the request was named by, and asked for while another lock was held,
         // is done.
-        let unnamed = kept(headers, &[header::AUTHORIZATION]);
+        let unnamed = kept(headers, &WHO);
         if self.app.driver.published().status.format() >= format::LEAVING {
             let op = Op::Lock(LockOp::Leave { name, lease, since });
             return Ok(submitted(self.app, &unnamed, op, deadline).await?.mutated);
@@ -267,7 +267,7 @@ impl Line<'_> {
     async fn give_up(&self, headers: &HeaderMap) {
         let (name, lease) = (self.name.clone(), self.lease);
         let op = Op::Lock(LockOp::Release { name, lease });
-        let who = kept(headers, &[header::AUTHORIZATION]);
+        let who = kept(headers, &WHO);
         let released = submitted(self.app, &who, op, Deadline::after(KEPT_BACK)).await;
         if let Err(refused) = released {
             tracing::debug!(lease = %self.lease, ?refused, "a lock stays held until its lease ends");

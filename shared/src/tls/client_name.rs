@@ -18,7 +18,7 @@ use crate::message::Service;
 
 /// Who has sent a request, as its certificate says (a SPIFFE ID). Of use only where
 /// [`name_client`] has looked at it.
-const CLIENT_CERTIFICATE: HeaderName = HeaderName::from_static("synod-client-certificate");
+pub const CLIENT_CERTIFICATE: HeaderName = HeaderName::from_static("synod-client-certificate");
 
 /// Has the header fields of a request name whoever it is of, if a certificate does, and
 /// nobody else.

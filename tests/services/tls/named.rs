@@ -49,6 +49,30 @@ async fn who_put(up: &Secured, key: &str) -> Result<(Value, Value)> {
     Ok((put["by"].clone(), put["subject"].clone()))
 }
 
+/// Also what is done for somebody who has waited for a lock in vain is theirs.
+async fn in_line(up: &Secured) -> Result<()> {
+    let ask = async |method: &str, path: &str, body: Value| {
+        let said = up.tell("ada", (method, 0, path), &body).await?;
+        anyhow::Ok(serde_json::from_str::<Value>(&said)?)
+    };
+    let mut leases = Vec::new();
+    for _ in 0..2 {
+        leases.push(ask("POST", "/v1/leases", json!({"ttl_ms": 60_000})).await?["id"].clone());
+    }
+    let held = ask("PUT", "/v1/locks/line", json!({"lease": leases[0], "wait_ms": 0})).await?;
+    ensure!(held["fence"].is_u64(), "{held}");
+    let late = ask("PUT", "/v1/locks/line", json!({"lease": leases[1], "wait_ms": 200})).await?;
+    ensure!(late["status"] == 409, "{late}");
+    let log: Value = up.client(0)?.json("/v1/log?limit=1000").await?;
+    let commands = log.as_array().context("a list")?.iter();
+    let commands = commands.filter_map(|entry| entry["commands"].as_array()).flatten();
+    let of_lock: Vec<&Value> = commands.filter(|command| command["name"] == "line").collect();
+    ensure!(of_lock.iter().any(|command| command["op"] == "leave_lock"), "{of_lock:?}");
+    let is_by_ada = |command: &&Value| command["subject"]["subject"] == "operator/ada";
+    ensure!(of_lock.len() >= 3 && of_lock.iter().all(is_by_ada), "{of_lock:?}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_has_a_certificate_is_named_in_the_log_and_nobody_names_another() -> Result<()> {
     let dir = TempDir::new()?;
@@ -79,6 +103,7 @@ async fn whoever_has_a_certificate_is_named_in_the_log_and_nobody_names_another(
             }
         }
     }
+    in_line(&up).await?;
     accessors.dedup();
     ensure!(accessors.len() == 1, "the same at each door: {accessors:?}");
     let synod = Synod::at(up.url(0));
