@@ -39,14 +39,16 @@ struct Signer {
 
 impl Signer {
     fn draw(kid: &'static str, algorithm: Algorithm) -> Result<Self> {
-        let key = match algorithm {
-            ES256 => drawn(&PKCS_ECDSA_P256_SHA256)?,
-            ES384 => drawn(&PKCS_ECDSA_P384_SHA384)?,
-            RS256 => {
-                let text: String = RSA.lines().filter(|line| !line.starts_with('-')).collect();
-                EncodingKey::from_rsa_der(&STANDARD.decode(text)?[BEFORE_RSA..])
-            }
-            _ => EncodingKey::from_ed_der(&[&ED25519[..], &rand::random::<[u8; 32]>()].concat()),
+        let key = if algorithm == ES256 {
+            drawn(&PKCS_ECDSA_P256_SHA256)?
+        } else if algorithm == ES384 {
+            drawn(&PKCS_ECDSA_P384_SHA384)?
+        } else if algorithm == RS256 {
+            let text: String = RSA.lines().filter(|line| !line.starts_with('-')).collect();
+            EncodingKey::from_rsa_der(&STANDARD.decode(text)?[BEFORE_RSA..])
+        } else {
+            ensure!(algorithm == EdDSA, "no key is drawn for {algorithm:?}");
+            EncodingKey::from_ed_der(&[&ED25519[..], &rand::random::<[u8; 32]>()].concat())
         };
         Ok(Self { kid, algorithm, key })
     }

@@ -43,8 +43,8 @@ impl Client<'_> {
 async fn who_put(up: &Secured, key: &str) -> Result<(Value, Value)> {
     let log: Value = up.client(0)?.json("/v1/log?limit=1000").await?;
     let entries = log.as_array().context("a list")?;
-    let commands = entries.iter().filter_map(|entry| entry["commands"].as_array()).flatten();
-    let put = commands.filter(|command| command["key"] == key).next_back();
+    let mut commands = entries.iter().filter_map(|entry| entry["commands"].as_array()).flatten();
+    let put = commands.rfind(|command| command["key"] == key);
     let put = put.with_context(|| format!("nobody put {key}: {log}"))?;
     Ok((put["by"].clone(), put["subject"].clone()))
 }

@@ -1,4 +1,5 @@
 //! Keys by URL: of an issuer that is there, says something odd, or is gone.
+#![expect(clippy::disallowed_methods, reason = "the issuer's server is a task of the test")]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
