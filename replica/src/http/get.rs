@@ -60,10 +60,11 @@ pub(super) async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused
     let at: Option<Revision> = query.number("revision")?.map(Revision);
     let conditions = ReadConditions::of(&parts.headers)?;
     let released = released(app, &parts.headers, &query).await?;
-    let point = app.reader.point(key.clone(), at).await?;
-    // In a state that is no older than what was read.
+    let point = app.reader.point(key.clone(), at).await;
+    // In a state that is no older than what was read; and before it is said that it was not.
     let text = text_of(&key);
     released.permit(app, &parts.headers, |holder| may_read(&holder.granted, &text, at)).await?;
+    let point = point?;
     let revision = at.unwrap_or(point.revision);
     let current = point.item.as_ref().map(|item| item.revision);
     let mut response = match (conditions.judge(current), point.item) {

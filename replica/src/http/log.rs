@@ -76,6 +76,8 @@ async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let slot = slot_of_path(parts.uri.path())?;
     let wait = wait_of(&query)?;
     let released = released(app, &parts.headers, &query).await?;
+    // Who may not see it neither waits for it nor hears whether it is trimmed …
+    released.permit(app, &parts.headers, needed).await?;
     if let Some(wait) = wait {
         // Whether or not it comes, the answer says.
         let mut published = app.driver.watch();
@@ -86,6 +88,7 @@ async fn slot_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
         .reader
         .log(LogQuery { from: slot, page: PageLimits { items: 1, bytes: SIZES.page_bytes } })
         .await?;
+    // … and who may, may in a state that is no older than what was read.
     released.permit(app, &parts.headers, needed).await?;
     let mut response = match page.rows.first() {
         Some(row) => wire::json(&RenderedSlot::of(row)),

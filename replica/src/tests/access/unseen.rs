@@ -107,3 +107,28 @@ async fn an_answer_that_is_kept_is_not_told_once_its_token_is_gone_not_even_to_a
     };
     assert_eq!(why, Denied::UnknownToken);
 }
+
+#[tokio::test]
+async fn who_may_not_look_hears_nothing_of_what_is_gone_or_not_there_yet() {
+    let guarded = Guarded::start().await;
+    let (_, secret) = guarded.with_rules("present", &[("other/", &["read"])]).await;
+    let body = json!({"revision": 3});
+    let compact = guarded.ask(0, Method::POST, "/v1/compact", &guarded.root).json(&body);
+    assert_eq!(send(compact).await.status, 200);
+    for (path, told) in [
+        ("/v1/kv/app/a?revision=1", 410),
+        ("/v1/kv/app/a?revision=1000000", 400),
+        ("/v1/kv/app/none", 404),
+        ("/v1/log/1000000", 404),
+        // Nor does it wait.
+        ("/v1/log/1000000?wait=20s", 403),
+    ] {
+        if told != 403 {
+            assert_eq!(guarded.get(0, path, &guarded.root).await.status, told, "{path}");
+        }
+        let asked = guarded.get(0, path, &secret);
+        let refused =
+            tokio::time::timeout(PATIENCE / 2, asked).await.expect("nothing is waited for");
+        assert_eq!(refused.status, 403, "{path}");
+    }
+}
