@@ -30,7 +30,8 @@
 //! SYNOD_FAULT_SECONDS=600 cargo test -p tests --test faults -- --nocapture [NAME]
 //! ```
 //!
-//! `SYNOD_FAULT_SEED` repeats the choices of a run (not its timing), `SYNOD_FAULT_KEEP=1`
+//! `SYNOD_FAULTS_TLS=1` has all of them speak TLS, clients too, and know each other by
+//! certificates. `SYNOD_FAULT_SEED` repeats the choices of a run (not its timing), `SYNOD_FAULT_KEEP=1`
 //! keeps data and logs. `mount` (a small tmpfs), `strace` and `ip` (of iproute2) need
 //! root and are to be installed; a scenario that lacks them prints `SKIPPED` and why, or
 //! fails where `SYNOD_FAULTS_MUST_RUN=1` is set.

@@ -75,7 +75,8 @@ impl Scenario {
     ) -> Result<()> {
         let _turn = TURNS.acquire().await?;
         let seed = seed();
-        let cluster = Cluster::start_with(synod(), options).await?;
+        let options = Options { tls: with_tls(), ..options.clone() };
+        let cluster = Cluster::start_with(synod(), &options).await?;
         let recorder = Recorder::new(seed)?;
         let mix = Mix::start(&cluster, &recorder, shape, seed);
         let until = Instant::now() + fault_time();
@@ -180,6 +181,11 @@ impl Scenario {
 
 fn fault_time() -> Duration {
     from_env("SYNOD_FAULT_SECONDS").map_or(FAULTS, Duration::from_secs)
+}
+
+/// Whether the clusters of all scenarios speak TLS.
+pub(crate) fn with_tls() -> bool {
+    from_env("SYNOD_FAULTS_TLS").is_some_and(|set| set != 0)
 }
 
 fn seed() -> u64 {

@@ -11,7 +11,8 @@
 //! The faults tests go further. [`network`] stands between the services and cuts, delays
 //! or silences what goes from one to another; [`lan`] gives each service a network
 //! namespace and drops packets between them; [`disk`] and [`errors`] fill, damage and
-//! fail disks.
+//! fail disks. [`pki`] has certificates for clusters that speak TLS, and [`tunnel`] carries
+//! what clients say to them.
 #![expect(clippy::disallowed_methods, reason = "the harness runs real processes in real time")]
 
 pub mod cluster;
@@ -25,9 +26,11 @@ pub mod mix;
 pub mod namespace;
 pub mod network;
 mod owners;
+pub mod pki;
 pub mod ports;
 pub mod process;
 pub mod recorder;
 pub mod skip;
 pub mod summary;
+pub mod tunnel;
 pub mod verify;

@@ -19,8 +19,10 @@ pub use self::options::{Between, Options, Size};
 use self::plan::Place;
 pub use self::waiting::{PATIENCE, eventually, until_reached};
 use super::network::Network;
+use super::pki::Pki;
 use super::ports::Ports;
 use super::process::Process;
+use super::tunnel::Tunnels;
 
 /// Every service of a cluster, each a process of its own. All of them are killed when it
 /// is dropped.
@@ -30,6 +32,8 @@ pub struct Cluster {
     places: BTreeMap<String, Place>,
     between: Between,
     network: Network,
+    pki: Option<Pki>,
+    tunnels: Option<Tunnels>,
     http: reqwest::Client,
     dir: TempDir,
     _ports: Ports,
@@ -64,24 +68,47 @@ impl Cluster {
         let dir = TempDir::with_prefix("synod-cluster-")?;
         let mut ports = Ports::reserve()?;
         let places = plan::places(options, dir.path(), &mut ports)?;
-        let services = plan::processes(synod, options, &places, dir.path());
+        let certificates = || plan::certificates(synod, &places, dir.path());
+        let pki = options.tls.then(certificates).transpose()?;
+        let services = plan::processes(synod, options, &places, pki.as_ref(), dir.path());
         let http =
             reqwest::Client::builder().timeout(Duration::from_secs(15)).no_proxy().build()?;
         let (network, between) = (Network::default(), options.between.clone());
-        Ok(Self { services, places, between, network, http, dir, _ports: ports })
+        let tunnels = pki.as_ref().map(Tunnels::new).transpose()?;
+        Ok(Self { services, places, between, network, pki, tunnels, http, dir, _ports: ports })
     }
 
     /// Puts a proxy in front of every service that is advertised elsewhere than it
-    /// listens.
+    /// listens, and has clients go by tunnels where services take TLS.
     async fn wire(&mut self) -> Result<()> {
         for (name, service) in &self.services {
-            let Place { url, door, .. } = &self.places[name];
+            let place = self.places.get_mut(name).expect("every service has a place");
             self.network.know(name, service.pid_cell());
-            if url != door {
-                self.network.place(name, address_of(door)?, address_of(url)?).await?;
+            if let Some(proxy) = place.proxy {
+                self.network.place(name, proxy, place.inner()).await?;
+            }
+            if let Some(tunnels) = &mut self.tunnels {
+                place.url = tunnels.open(place.listen).await?;
+                place.door = tunnels.open(place.outer()).await?;
             }
         }
         Ok(())
+    }
+
+    /// The certificates of a cluster that speaks TLS.
+    #[must_use]
+    pub fn pki(&self) -> Option<&Pki> {
+        self.pki.as_ref()
+    }
+
+    /// Where a service itself listens, and where for the other services.
+    ///
+    /// # Panics
+    /// When there is no such service.
+    #[must_use]
+    pub fn addresses(&self, name: &str) -> (SocketAddr, SocketAddr) {
+        let place = self.place(name);
+        (place.listen, place.inner())
     }
 
     /// The network between the services, where there is one ([`Between::Proxies`]).
@@ -94,7 +121,7 @@ impl Cluster {
         self.places.get(name).unwrap_or_else(|| panic!("no service {name}"))
     }
 
-    /// Where the others reach a service: through the network, where there is one.
+    /// Where clients reach a service as the others do: through the network, where there is one.
     ///
     /// # Panics
     /// When there is no such service.
@@ -256,8 +283,4 @@ impl Cluster {
         }
         text
     }
-}
-
-fn address_of(url: &str) -> Result<SocketAddr> {
-    url.trim_start_matches("http://").parse().with_context(|| format!("{url} is no address"))
 }

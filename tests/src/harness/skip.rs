@@ -28,6 +28,14 @@ pub fn skipped_unless(must_run: &str, reason: &str) -> Result<()> {
     if std::env::var_os(must_run).is_some_and(|value| !value.is_empty() && value != "0") {
         bail!("{must_run} is set, and yet a scenario cannot run: {reason}");
     }
+    left_out(reason)
+}
+
+/// Says that a scenario is left out, wherever that is, and why.
+///
+/// # Errors
+/// When nothing can be said.
+pub fn left_out(reason: &str) -> Result<()> {
     // Not by `println!`: of a test that passes, nobody would see it.
     writeln!(std::io::stderr(), "SKIPPED: {reason}")?;
     Ok(())

@@ -12,6 +12,8 @@ use http::HeaderMap;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::Value as Json;
 
+use crate::harness::tunnel::NEVER_SENT;
+
 use super::{
     Answer, Call, Consistency, Guard, Key, Listing, Order, Outcome, Page, Seen, Value, Version,
 };
@@ -111,7 +113,7 @@ pub enum Response {
         /// Its body.
         body: Bytes,
     },
-    /// The connection was refused: no byte of the request was sent.
+    /// The connection was refused, to us or to a tunnel: no byte of the request was sent.
     NeverSent,
     /// No answer, or not all of it.
     Nothing,
@@ -125,6 +127,9 @@ pub async fn send(request: RequestBuilder) -> Response {
         Err(_) => return Response::Nothing,
     };
     let (status, headers) = (response.status(), response.headers().clone());
+    if headers.contains_key(NEVER_SENT) {
+        return Response::NeverSent;
+    }
     match response.bytes().await {
         Ok(body) => Response::Answer { status, headers, body },
         Err(_) => Response::Nothing,

@@ -56,6 +56,12 @@ pub struct Options<'a> {
     pub data_dirs: &'a [(&'a str, &'a Path)],
     /// What is between the services.
     pub between: Between,
+    /// Whether all speak TLS, with certificates of an authority in the cluster's folder, and
+    /// are known to each other by them, as `synod up --tls` has it.
+    pub tls: bool,
+    /// Whether acceptors, coordinators and replicas have addresses of their own for each other
+    /// (`--listen-internal`).
+    pub internal: bool,
 }
 
 /// What is between the services.
