@@ -193,9 +193,13 @@ pub fn expose(mut metrics: Metrics, traced: Traced, admission: &Admission) -> (R
     (requests, metrics::routes(metrics))
 }
 
-/// Answers unknown paths with 404 and unknown methods with 405, as problems.
+/// Answers unknown paths with 404 and unknown methods with 405, as problems. That is then all of
+/// a service's routes, which the log tells where `RUST_LOG` has `shared::server=trace`: for tests
+/// that must not miss one.
 pub fn with_fallbacks(router: Router) -> Router {
-    router.fallback(no_such_path).method_not_allowed_fallback(no_such_method)
+    let router = router.fallback(no_such_path).method_not_allowed_fallback(no_such_method);
+    tracing::trace!(?router, "all routes");
+    router
 }
 
 async fn no_such_path(method: Method, uri: Uri) -> Problem {

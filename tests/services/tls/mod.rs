@@ -1,9 +1,14 @@
-//! TLS all the way: `synod up --tls`, `synod pki`, and what services say of bad files.
+//! TLS all the way: `synod up --tls`, `synod pki`, what services say of bad files, and who is
+//! answered what ([`certificates`], [`tokens`]).
 
 mod bad_files;
+mod certificates;
 mod cluster;
 mod named;
+mod identities;
 mod renewal;
+mod routes;
+mod tokens;
 
 use std::time::{Duration, Instant};
 
