@@ -1,5 +1,5 @@
-//! What says who asks and what they may do: policies and tokens as JSON, `Authorization`, and
-//! the paths of both.
+//! What says who asks and what they may do: policies and tokens as JSON, `Authorization`, the
+//! paths of both, and the names in certificates.
 
 use http::{HeaderMap, HeaderValue, header};
 use replica::http::authorize::bearer::{PREFIX, Presented, is_secret};
@@ -12,18 +12,20 @@ use replica::jwt::Jwt;
 use replica::machine::access::SecretHash;
 use replica::machine::access::granted::Granted;
 use replica::machine::access::policy::Rights;
+use shared::tls::ServiceId;
 
 use super::{choose, chosen, short};
 
 /// The first byte chooses what it is.
 pub(super) fn decode(bytes: &[u8]) {
     let Some((choice, rest)) = choose(bytes) else { return };
-    match choice % 5 {
+    match choice % 6 {
         0 => policy(rest),
         1 => token(rest),
         2 => bearer(rest),
         3 => paths(rest),
-        _ => cursor(rest),
+        4 => cursor(rest),
+        _ => service(rest),
     }
 }
 
@@ -108,6 +110,18 @@ fn cursor(bytes: &[u8]) {
     }
 }
 
+/// Who a service is: in DER as it comes, and the name in it.
+fn service(bytes: &[u8]) {
+    if let Some(id) = ServiceId::of(bytes) {
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match text.parse::<ServiceId>() {
+        Ok(id) => assert_eq!(id.to_string(), text),
+        Err(why) => short(&why),
+    }
+}
+
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let all = r#"{"rules":[{"prefix":"","rights":["read","write","list","watch","lock","history"]}],"cluster":["read","operate"]}"#;
     vec![
@@ -124,5 +138,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         chosen(3, ".."),
         chosen(4, Cursor::Tokens(shared::ids::Accessor(0xaa)).encode()),
         chosen(4, Cursor::Policies("app".parse().expect("a name")).encode()),
+        chosen(5, "spiffe://synod.internal/synod/replica/replica-2"),
+        chosen(5, "spiffe://synod.internal/synod/operator/ada/"),
     ]
 }
