@@ -19,6 +19,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use shared::bounds::TooFar;
 use shared::ids::{AcceptorId, Ballot, Draw, Generation, Slot};
 use shared::message::{
     Accept, AcceptReply, Accepted, Full, Marks, Nack, Prepare, PrepareReply, Promise, Roster,
@@ -130,9 +131,15 @@ impl Acceptor {
     }
 
     /// Tells it that a generation has ended, or begins, or asks of which one it is.
-    pub fn succeed(&mut self, request: &SuccessionRequest) -> Decision<SuccessionReply> {
-        let plan = self.plan_succession(request);
-        self.commit(plan)
+    ///
+    /// # Errors
+    /// When it begins where nobody can be.
+    pub fn succeed(
+        &mut self,
+        request: &SuccessionRequest,
+    ) -> Result<Decision<SuccessionReply>, TooFar> {
+        let plan = self.plan_succession(request)?;
+        Ok(self.commit(plan))
     }
 
     /// What [`Acceptor::prepare`] would do.

@@ -11,6 +11,7 @@
 //! the stop counts as voted in: so the first leader of the next generation fills it at once,
 //! and no read that saw the vote for the stop waits for it in vain.
 
+use shared::bounds::{SLOTS_AHEAD, TooFar, within};
 use shared::ids::{Generation, Slot};
 use shared::message::{Marks, Roster, Succession, SuccessionReply, SuccessionRequest};
 
@@ -19,12 +20,17 @@ use crate::acceptor::{Acceptor, Plan, Record};
 impl Acceptor {
     /// What it would do when it is told of a succession. One that it cannot follow changes
     /// nothing.
-    #[must_use]
-    pub fn plan_succession(&self, request: &SuccessionRequest) -> Plan<SuccessionReply> {
+    ///
+    /// # Errors
+    /// When it begins where nobody can be.
+    pub fn plan_succession(
+        &self,
+        request: &SuccessionRequest,
+    ) -> Result<Plan<SuccessionReply>, TooFar> {
         let record = match request {
             SuccessionRequest::Tell => None,
-            SuccessionRequest::Seal(succession) => self.seal(succession),
-            SuccessionRequest::Open(succession) => self.open(succession),
+            SuccessionRequest::Seal(succession) => self.seal(succession)?,
+            SuccessionRequest::Open(succession) => self.open(succession)?,
         };
         let mut after = self.standing();
         match &record {
@@ -47,7 +53,7 @@ impl Acceptor {
             )
             | None => {}
         }
-        Plan { records: record.into_iter().collect(), reply: after }
+        Ok(Plan { records: record.into_iter().collect(), reply: after })
     }
 
     /// The latest succession that it knows of.
@@ -77,18 +83,33 @@ impl Acceptor {
         self.roster.is_none() && self.promised.is_none() && self.marks == Marks::default()
     }
 
-    fn seal(&self, succession: &Succession) -> Option<Record> {
+    fn seal(&self, succession: &Succession) -> Result<Option<Record>, TooFar> {
         let is_its = self.roster.as_ref() == Some(&succession.previous().roster);
-        (is_its && self.sealed.is_none()).then(|| Record::Sealed(Box::new(succession.clone())))
+        if !is_its || self.sealed.is_some() {
+            return Ok(None);
+        }
+        self.check_begin(succession)?;
+        Ok(Some(Record::Sealed(Box::new(succession.clone()))))
     }
 
-    fn open(&self, succession: &Succession) -> Option<Record> {
+    fn open(&self, succession: &Succession) -> Result<Option<Record>, TooFar> {
         let may_follow = match &self.roster {
             Some(own) => is_earlier(own, succession),
             None => self.is_unused(),
         };
-        (may_follow && succession.next().roster.contains(self.id))
-            .then(|| Record::Opened(Box::new(succession.clone())))
+        if !may_follow || !succession.next().roster.contains(self.id) {
+            return Ok(None);
+        }
+        // One without data knows of no slot by which it could judge.
+        if self.roster.is_some() {
+            self.check_begin(succession)?;
+        }
+        Ok(Some(Record::Opened(Box::new(succession.clone()))))
+    }
+
+    /// As far as one that was away may be behind, and no further.
+    fn check_begin(&self, succession: &Succession) -> Result<(), TooFar> {
+        within("begin", succession.begin().0, self.marks.chosen_below.0, SLOTS_AHEAD)
     }
 
     /// A record of an earlier life may come again with the summary of a later segment: then

@@ -20,7 +20,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Span, error, info, warn};
 
-use crate::acceptor::{AcceptError, Acceptor, Decision, Limits, Persisted, Record};
+use crate::acceptor::{AcceptError, Acceptor, Decision, Limits, Malformed, Persisted, Record};
 use crate::handle::{Answer, Durable, Handle, Job, QUEUE_REQUESTS, Refusal};
 use crate::log::disk::{Disk, DiskError};
 use crate::log::error::LogError;
@@ -236,7 +236,20 @@ impl Writer {
         answer: Answer<SuccessionReply>,
     ) -> Result<(), LogError> {
         let can_write = self.can_write()?;
-        let plan = self.acceptor.plan_succession(request);
+        let plan = match self.acceptor.plan_succession(request) {
+            Ok(plan) => plan,
+            Err(refused) => {
+                if let Some(left_out) = self.said.may() {
+                    error!(
+                        left_out,
+                        "refused a succession that no correct coordinator tells of: \
+                        {refused}"
+                    );
+                }
+                answer.send(Err(AcceptError::from(Malformed::from(refused)).into()));
+                return Ok(());
+            }
+        };
         let plan = plan.amended(|reply| reply.can_write = can_write);
         match self.make_room(plan.records())? {
             Room::Staged => {

@@ -163,7 +163,10 @@ impl Coordinator {
                 self.on_acceptors_request(id, request, &survey)
             }
             Input::Surveyed { id, survey } => self.on_surveyed(id, &survey),
-            Input::SuccessionTold(succession) => self.learn_succession(&succession),
+            Input::SuccessionTold(succession) => {
+                // Who said so is not known here; what an acceptor says is refused by name.
+                let _refused = self.learn_succession(&succession);
+            }
             Input::Ended(instance) => self.on_ended(instance),
         }
         if cfg!(debug_assertions) {

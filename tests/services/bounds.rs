@@ -6,8 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use shared::chain::ChainHash;
 use shared::client::{AcceptorClient, CoordinatorClient};
-use shared::ids::{Ballot, CoordinatorId, Epoch, Instance, LogFormat, Slot};
-use shared::message::{Accept, Heartbeat, Prepare, Roster, Storage, View};
+use shared::ids::{Ballot, CoordinatorId, Epoch, Generation, Instance, LogFormat, Slot};
+use shared::message::{
+    Accept, Heartbeat, Prepare, Roster, Seated, Storage, Succession, SuccessionRequest, View,
+};
 use tests::harness::cluster::{Cluster, Size, eventually};
 
 use crate::synod;
@@ -85,6 +87,27 @@ async fn forge_heartbeats(cluster: &Cluster, roster: &Roster) -> Result<()> {
     Ok(())
 }
 
+/// The end of the generation, and the begin of another one of the same acceptors, at a slot
+/// that nobody can have reached, to every acceptor.
+async fn forge_successions(cluster: &Cluster, roster: &Roster) -> Result<()> {
+    let begin = 1 << 62;
+    let names = cluster.names("acceptor");
+    let urls: Vec<String> = names.iter().map(|name| cluster.url(name).to_owned()).collect();
+    let acceptors = roster.acceptors().to_vec();
+    let next = Roster::new(roster.cluster(), Generation(1), acceptors)?;
+    let seated = |roster: &Roster| Seated { roster: roster.clone(), urls: urls.clone() };
+    let forged = Succession::new(seated(roster), seated(&next), Slot(begin))?;
+    for name in names {
+        let client = AcceptorClient::new(cluster.url(&name).parse()?);
+        for told in [SuccessionRequest::Seal, SuccessionRequest::Open] {
+            refused(client.succession(&told(forged.clone()), TIMEOUT), begin).await?;
+        }
+        let marks = client.watermarks(TIMEOUT).await?.marks;
+        ensure!(marks.chosen_below.0 < begin, "{name}: {marks:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_round_and_an_epoch_out_of_reach_end_neither_the_cluster_nor_fail_over()
 -> Result<()> {
@@ -94,6 +117,7 @@ async fn the_last_round_and_an_epoch_out_of_reach_end_neither_the_cluster_nor_fa
     let roster = acceptor.watermarks(TIMEOUT).await?.roster.context("it belongs to a cluster")?;
     forge_ballots(&cluster, &roster).await?;
     forge_heartbeats(&cluster, &roster).await?;
+    forge_successions(&cluster, &roster).await?;
     write(&cluster, "after").await?;
     let primary = cluster.json("replica-1", "/v1/status").await?["view"]["primary"].clone();
     let primary = primary.as_str().context("there is a primary")?.to_owned();

@@ -10,6 +10,7 @@
 //! Where a leader ends before the stop is chosen, the next one finds a vote for it in
 //! Phase 1 and proposes it again, or finds none, and then it was not chosen.
 
+use shared::bounds::{SLOTS_AHEAD, TooFar, within};
 use shared::message::{
     AcceptorsRefused, AcceptorsReply, AcceptorsRequest, Phase, PrimaryReply, ProposalReply, Seated,
     Succession, SuccessionReply, SuccessionRequest,
@@ -204,14 +205,14 @@ impl Coordinator {
     pub(super) fn look_for_stop(&mut self) {
         let State::Phase2(leader) = &self.state else { return };
         if let Some(succession) = leader.phase2.chosen_stop().cloned() {
-            self.learn_succession(&succession);
+            self.learn_succession(&succession).expect("it begins at a slot of this leader's");
         }
     }
 
     /// An acceptor says of which generation it is.
     pub(super) fn on_succession_reply(&mut self, from: AcceptorIndex, reply: &SuccessionReply) {
-        if let Some(latest) = reply.latest() {
-            self.learn_succession(latest);
+        if let Some(Err(why)) = reply.latest().map(|latest| self.learn_succession(latest)) {
+            return self.refuse(from, why);
         }
         let Some(handover) = &mut self.handover else { return };
         if handover.take(from, reply) {
@@ -219,8 +220,9 @@ impl Coordinator {
         }
     }
 
-    /// A generation has ended: that is chosen.
-    pub(super) fn learn_succession(&mut self, succession: &Succession) {
+    /// A generation has ended: that is chosen. One that begins where nobody can be is not
+    /// believed.
+    pub(super) fn learn_succession(&mut self, succession: &Succession) -> Result<(), TooFar> {
         let is_ours = match self.membership.roster() {
             Some(_) => self.membership.is_beyond(&succession.next().roster),
             None => self.membership.is_named_by_most(succession.cluster()),
@@ -230,13 +232,15 @@ impl Coordinator {
             .as_ref()
             .is_some_and(|handover| handover.succession().generation() >= succession.generation());
         if !is_ours || is_known {
-            return;
+            return Ok(());
         }
+        within("begin", succession.begin().0, self.chosen_below.0, SLOTS_AHEAD)?;
         let previous = self.places_of(succession.previous());
         let next = self.places_of(succession.next());
         self.effects.push(Effect::SuccessionKnown(succession.clone()));
         self.handover = Some(Handover::new(succession.clone(), previous, next));
         self.carry_on();
+        Ok(())
     }
 
     fn places_of(&mut self, seated: &Seated) -> Vec<AcceptorIndex> {

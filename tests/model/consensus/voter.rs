@@ -91,7 +91,7 @@ impl Voter {
     /// Is told of a succession, and brings to disk what follows from it.
     pub(crate) fn succeed(&self, request: &SuccessionRequest) -> Voted {
         self.change(|voter| {
-            let decision = voter.core.succeed(request);
+            let decision = voter.core.succeed(request).expect("within bounds");
             voter.core.check_invariants();
             voter.write(&decision.records);
             voter.check_restart().map(|()| Vec::new())

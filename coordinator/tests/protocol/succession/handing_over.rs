@@ -1,5 +1,7 @@
 //! How a generation that has ended is carried to the next one.
 
+use shared::bounds::{SLOTS_AHEAD, TooFar};
+
 use super::*;
 
 #[test]
@@ -175,4 +177,18 @@ fn a_stray_acceptor_of_a_later_generation_does_not_hold_up_a_cluster_that_is_the
         bench.watermarks(index, 0, led(index, ballot(1, OTHER)));
     }
     assert_eq!(bench.core.roster(), Some(&roster()));
+}
+
+/// See `shared::bounds`. One acceptor alone was made to say so, or lies.
+#[test]
+fn a_generation_that_begins_out_of_reach_is_not_believed() {
+    let (mut bench, _) = leading();
+    let reach = SLOTS_AHEAD;
+    let forged = succession(reach + 1);
+    let why = TooFar { what: "begin", got: reach + 1, known: 0, ahead: SLOTS_AHEAD };
+    let refused = [Effect::ClaimRefused { at: at(1), why }];
+    assert_eq!(says(&mut bench, 1, sealed(id(1), &forged)), refused);
+    assert_eq!(bench.step(Input::SuccessionTold(forged)), []);
+    let known = Effect::SuccessionKnown(succession(reach));
+    assert!(says(&mut bench, 1, sealed(id(1), &succession(reach))).contains(&known));
 }

@@ -185,6 +185,7 @@ impl AcceptorNode {
         request: SuccessionRequest,
     ) -> Result<PendingReply, Box<Message>> {
         let plan = self.core.plan_succession(&request);
+        let plan = plan.expect("a coordinator tells of what is within bounds");
         if !self.has_room(&plan) {
             return Err(Box::new(Message::Refused(Box::new(Message::Succession(request)))));
         }
