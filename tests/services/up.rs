@@ -12,8 +12,16 @@ use tests::harness::process::Process;
 
 use crate::synod;
 
+mod grown;
+
 /// As long as a busy machine may take to end or start nine processes.
 const LIMIT: Duration = Duration::from_secs(60);
+
+fn args(base: u16, dir: &Path, extra: &[&str]) -> Vec<String> {
+    let (base, data) = (base.to_string(), dir.join("data").to_string_lossy().into_owned());
+    let args = ["up", "--base-port", &base, "--data-dir", &data];
+    args.iter().chain(extra).map(|&arg| arg.to_owned()).collect()
+}
 
 /// `synod up` with ports and a folder of its own.
 pub(super) struct Up {
@@ -29,12 +37,7 @@ impl Up {
     fn new(dir: &Path, extra: &[&str]) -> Result<Self> {
         let ports = Ports::reserve()?;
         let base = ports.base();
-        let data = dir.join("data");
-        let mut args: Vec<String> =
-            vec!["up".into(), "--base-port".into(), base.to_string(), "--data-dir".into()];
-        args.push(data.to_string_lossy().into_owned());
-        args.extend(extra.iter().map(|&arg| arg.to_owned()));
-        let process = Process::new("up", synod(), args, dir);
+        let process = Process::new("up", synod(), args(base, dir, extra), dir);
         let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
         Ok(Self { process, front: format!("http://127.0.0.1:{base}"), base, http, _ports: ports })
     }

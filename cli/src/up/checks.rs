@@ -10,8 +10,8 @@ use anyhow::{Context, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::logs;
 use super::plan::Planned;
+use super::{acceptors as present, logs};
 
 /// Says what the folder holds.
 const DESCRIPTION: &str = "cluster.json";
@@ -29,8 +29,8 @@ const PORTS_PAUSE: Duration = Duration::from_millis(50);
 #[serde(deny_unknown_fields)]
 struct Description {
     format: u32,
-    /// Fixed for ever: a quorum of another number would not share an acceptor with the
-    /// old ones.
+    /// How many there were at the last start. Another number is the cluster's to say: a
+    /// quorum of others would not share an acceptor with one of these.
     acceptors: u16,
 }
 
@@ -41,7 +41,7 @@ pub(crate) async fn pass(
     acceptors: u16,
     plan: &[Planned],
 ) -> anyhow::Result<File> {
-    let lock = claim(data_dir, acceptors)?;
+    let lock = claim(data_dir, acceptors, plan)?;
     let deadline = Instant::now() + PORTS_PATIENCE;
     while let Err(error) = ports_are_free(plan) {
         if Instant::now() >= deadline {
@@ -57,7 +57,7 @@ pub(crate) async fn pass(
 
 /// Locks the data directory, which is made where it is missing, and checks that it may
 /// hold such a cluster.
-fn claim(data_dir: &Path, acceptors: u16) -> anyhow::Result<File> {
+fn claim(data_dir: &Path, acceptors: u16, plan: &[Planned]) -> anyhow::Result<File> {
     if data_dir.join(UNFINISHED).exists() {
         bail!(
             "a restore into {} was cut short: remove what is in it, and restore again",
@@ -82,13 +82,15 @@ fn claim(data_dir: &Path, acceptors: u16) -> anyhow::Result<File> {
                 );
             }
             if found.acceptors != acceptors {
-                bail!(
-                    "{} holds a cluster of {} acceptors, which cannot change: say --acceptors {}, \
-                     or name another --data-dir",
-                    data_dir.display(),
-                    found.acceptors,
-                    found.acceptors
-                );
+                present::check(data_dir, plan).with_context(|| {
+                    format!(
+                        "{} was started with --acceptors {} last, and can be with {acceptors} only \
+                         once the cluster was given these (`synod acceptors set`), or name another \
+                         --data-dir",
+                        data_dir.display(),
+                        found.acceptors
+                    )
+                })?;
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -134,20 +136,30 @@ mod tests {
     fn a_folder_is_taken_by_one_process_at_a_time() {
         let temp = tempfile::tempdir().unwrap();
         let folder = temp.path().join("a/b");
-        let lock = claim(&folder, 3).unwrap();
-        let error = format!("{:#}", claim(&folder, 3).unwrap_err());
+        let lock = claim(&folder, 3, &[]).unwrap();
+        let error = format!("{:#}", claim(&folder, 3, &[]).unwrap_err());
         assert!(error.contains("in use") && error.contains("a/b"), "{error}");
         drop(lock);
-        claim(&folder, 3).expect("it is free again");
+        claim(&folder, 3, &[]).expect("it is free again");
     }
 
     #[tokio::test]
-    async fn the_number_of_acceptors_of_a_folder_is_fixed_by_the_first_start() {
+    async fn the_number_of_acceptors_of_a_folder_is_that_of_the_first_start_until_the_cluster_changes_it()
+     {
         let temp = tempfile::tempdir().unwrap();
-        drop(claim(temp.path(), 5).unwrap());
+        drop(claim(temp.path(), 5, &[]).unwrap());
         drop(pass(temp.path(), 3, &[]).await.expect("nothing was started with the other number"));
-        let error = claim(temp.path(), 5).unwrap_err().to_string();
-        assert!(error.contains("--acceptors 3"), "{error}");
+        let counts = Counts {
+            coordinators: 1,
+            keepers: Keepers { acceptors: 5, replicas: 1 },
+            balancers: 1,
+        };
+        let plan = plan(&counts, 8000, temp.path(), shared::config::Scheme::Http);
+        let error = format!("{:#}", claim(temp.path(), 5, &plan).unwrap_err());
+        assert!(
+            error.contains("--acceptors 3") && error.contains("acceptor-1 has no data"),
+            "{error}"
+        );
         assert_eq!(
             fs::read_to_string(temp.path().join(DESCRIPTION)).unwrap(),
             "{\"format\":1,\"acceptors\":3}\n"
@@ -158,10 +170,10 @@ mod tests {
     fn a_folder_that_is_being_restored_into_is_refused() {
         let temp = tempfile::tempdir().unwrap();
         fs::create_dir(temp.path().join(UNFINISHED)).unwrap();
-        let error = claim(temp.path(), 3).unwrap_err().to_string();
+        let error = claim(temp.path(), 3, &[]).unwrap_err().to_string();
         assert!(error.contains("was cut short"), "{error}");
         fs::remove_dir(temp.path().join(UNFINISHED)).unwrap();
-        drop(claim(temp.path(), 3).expect("it is whole"));
+        drop(claim(temp.path(), 3, &[]).expect("it is whole"));
     }
 
     #[test]
@@ -169,7 +181,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = format!("{:#}", claim(&file.join("below"), 3).unwrap_err());
+        let error = format!("{:#}", claim(&file.join("below"), 3, &[]).unwrap_err());
         assert!(error.contains("file/below"), "{error}");
     }
 

@@ -11,9 +11,10 @@
 //! whose writing end only this process has, and takes its end for SIGTERM
 //! (`services::end_with_parent`).
 //!
-//! In reading order: `plan` (names, ports, command lines), `tls`, `checks`, `logs`, `supervisor`
+//! In reading order: `plan` (names, ports, command lines), `tls`, `checks`, `acceptors`, `logs`, `supervisor`
 //! (one service's lives), `ready`, `report`.
 
+mod acceptors;
 pub(crate) mod checks;
 mod logs;
 pub(crate) mod plan;
