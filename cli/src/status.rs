@@ -60,7 +60,7 @@ fn render_status(cluster: &Cluster) -> String {
             number(replica.executed_slot),
             number(replica.lag_slots),
             replica.revision.map_or_else(|| String::from("-"), |revision| revision.to_string()),
-            replica.url.clone(),
+            replica.url.clone().unwrap_or_else(|| String::from("-")),
         ]);
     }
     let history = match cluster.compacted_below {

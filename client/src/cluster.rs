@@ -22,7 +22,7 @@ pub struct Cluster {
     pub leader: Option<Leader>,
     /// Who executes.
     pub view: Option<View>,
-    /// All replicas that were heard of.
+    /// All replicas of the view, and others that were heard of.
     pub replicas: Vec<Replica>,
 }
 
@@ -52,8 +52,8 @@ pub struct View {
 pub struct Replica {
     /// Its name.
     pub id: String,
-    /// Where the other services reach it.
-    pub url: String,
+    /// Where the other services reach it; none where it was not heard of lately.
+    pub url: Option<String>,
     /// Whether it answered.
     pub healthy: bool,
     /// What it does: `primary`, `backup`, …

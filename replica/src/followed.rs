@@ -1,10 +1,11 @@
-//! Which acceptors have followed those of the flags, kept over a restart: a file beside the
-//! state, which is read before anybody is asked.
+//! Which acceptors have followed those of the flags, and their names, kept over a restart: a
+//! file beside the state, which is read before anybody is asked.
 //!
 //! It only says whom to ask. What counts is what acceptors answer. Where those in the file
 //! have been followed by others while this replica was down, one of them says so, or one of
 //! the flags, or one of the other services, which are kept in the file for that alone.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use shared::bounded;
 use shared::config::BaseUrl;
 use shared::discovery::Acceptors;
-use shared::ids::ClusterId;
+use shared::ids::{ClusterId, Name};
 use shared::message::{Member, Service, Succession};
 use shared::wire::Encoding;
 use tokio::sync::watch;
@@ -44,6 +45,9 @@ struct Followed {
     /// Where coordinators and other replicas were heard from last.
     #[serde(deserialize_with = "bounded::list")]
     services: Vec<String>,
+    /// The names of the acceptors, by their addresses. Older programs wrote none.
+    #[serde(default)]
+    names: BTreeMap<String, Name>,
 }
 
 /// The acceptors to ask at the start: those that were found last, if they are of the cluster
@@ -64,7 +68,7 @@ pub(crate) fn remembered(dir: &Path, own: Option<ClusterId>, flags: Acceptors) -
     let services = followed.services.iter().filter_map(|url| url.parse().ok());
     let present = followed.succession.and_then(|succession| flags.succeeded_by(&succession));
     let Some(present) = present else {
-        return Acceptors { beside: services.collect(), ..flags };
+        return Acceptors { beside: services.collect(), ..flags }.named(followed.names);
     };
     let urls = |acceptors: &Acceptors| -> Vec<BaseUrl> {
         acceptors.clients.iter().map(|client| client.url().clone()).collect()
@@ -80,7 +84,7 @@ pub(crate) fn remembered(dir: &Path, own: Option<ClusterId>, flags: Acceptors) -
         );
     }
     let left = of_flags.into_iter().filter(|url| !kept.contains(url));
-    Acceptors { beside: left.chain(services).collect(), ..present }
+    Acceptors { beside: left.chain(services).collect(), ..present }.named(followed.names)
 }
 
 fn read(path: &Path) -> io::Result<Option<Followed>> {
@@ -114,9 +118,9 @@ pub(crate) async fn remember(
             else => std::future::pending().await,
         }
         let Some(cluster) = *cluster.borrow_and_update() else { continue };
-        let succession = acceptors.borrow_and_update().succession.clone();
+        let Acceptors { succession, names, .. } = acceptors.borrow_and_update().clone();
         let services = services_of(&members.borrow_and_update());
-        let followed = Some(Followed { cluster, succession, services });
+        let followed = Some(Followed { cluster, succession, services, names });
         if followed == written {
             continue;
         }
@@ -213,11 +217,22 @@ mod tests {
         let succession =
             Succession::new(seated(0, &[1, 2, 3]), seated(1, &[1, 2, 4]), Slot(9)).unwrap();
         let services = vec!["http://127.0.0.1:9".to_owned()];
-        let first = Followed { cluster: ClusterId(7), succession: None, services };
+        let names = [2, 3, 4].map(|port| {
+            (format!("http://127.0.0.1:{port}"), format!("acceptor-{port}").parse().unwrap())
+        });
+        let names = BTreeMap::from(names);
+        let first = Followed { cluster: ClusterId(7), succession: None, services, names };
         write(dir.path(), &first).unwrap();
         assert_eq!(asked(Some(ClusterId(7))), (of(&[1, 2, 3]), of(&[9]), 0));
         write(dir.path(), &Followed { succession: Some(succession), ..first }).unwrap();
         assert_eq!(asked(Some(ClusterId(7))), (of(&[1, 2, 4]), of(&[3, 9]), 1));
+        let found = remembered(dir.path(), Some(ClusterId(7)), flags.clone());
+        let named: Vec<&str> = found.names.values().map(Name::as_str).collect();
+        assert_eq!(named, ["acceptor-2", "acceptor-4"], "3 is none of them any more");
+        let text = fs::read_to_string(dir.path().join(FILE)).unwrap();
+        let (older, _) = text.split_once(",\"names\"").unwrap();
+        fs::write(dir.path().join(FILE), format!("{older}}}")).unwrap();
+        assert_eq!(asked(Some(ClusterId(7))), (of(&[1, 2, 4]), of(&[3, 9]), 1), "an older one");
         assert_eq!(asked(Some(ClusterId(8))), flags_only, "they are of another cluster");
         assert_eq!(asked(None), flags_only);
         fs::write(dir.path().join(FILE), "{").unwrap();

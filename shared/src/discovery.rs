@@ -51,6 +51,8 @@ pub struct Acceptors {
     pub succession: Option<Succession>,
     /// A client for each.
     pub clients: Arc<[AcceptorClient]>,
+    /// The name by which each answered last, by its address: who is long gone keeps it.
+    pub names: BTreeMap<String, Name>,
     /// Where else somebody may know who the acceptors are by now.
     pub beside: Arc<[BaseUrl]>,
 }
@@ -59,7 +61,8 @@ impl Acceptors {
     /// Those of the flags.
     #[must_use]
     pub fn configured(clients: &[AcceptorClient]) -> Self {
-        Self { succession: None, clients: clients.into(), beside: Arc::default() }
+        let (names, beside) = Default::default();
+        Self { succession: None, clients: clients.into(), names, beside }
     }
 
     /// Of which generation they are, as far as is known.
@@ -76,7 +79,17 @@ impl Acceptors {
         let urls: Vec<BaseUrl> = urls.collect::<Result<_, _>>().ok().filter(|_| is_later)?;
         let clients = urls.into_iter().map(AcceptorClient::new).collect();
         let beside = Arc::clone(&self.beside);
-        Some(Self { succession: Some(succession.clone()), clients, beside })
+        let next = Self { succession: Some(succession.clone()), clients, beside, ..self.clone() };
+        Some(next.named(BTreeMap::new()))
+    }
+
+    /// With these names, by address, beside those that are known: only the present ones'.
+    #[must_use]
+    pub fn named(mut self, names: BTreeMap<String, Name>) -> Self {
+        self.names.extend(names);
+        let clients = &self.clients;
+        self.names.retain(|url, _| clients.iter().any(|client| client.url().as_str() == *url));
+        self
     }
 }
 
@@ -153,6 +166,7 @@ async fn announce(
             let is_contested = 2 * contested > answers.len();
             tell(&mixed_up, Found { mixups: mixups_of(&answers), is_contested });
         }
+        learn_names(&present, &answers);
         let listings: Vec<Listing> = answers
             .into_iter()
             .map(|(_, Announced { cluster, directory, .. })| Listing { cluster, directory })
@@ -172,6 +186,18 @@ async fn announce(
             present.send_replace(next);
         }
     }
+}
+
+/// Takes note by which name each of the acceptors answers.
+fn learn_names(present: &watch::Sender<Acceptors>, answers: &[(String, Announced)]) {
+    let name = |(url, answer): &(String, Announced)| (url.clone(), answer.acceptor.name.clone());
+    let told = answers.iter().map(name).collect();
+    present.send_if_modified(|known| {
+        let named = known.clone().named(told);
+        let is_news = named.names != known.names;
+        known.names = named.names;
+        is_news
+    });
 }
 
 /// Who else may know of a change of the acceptors: coordinators and replicas, for whoever has

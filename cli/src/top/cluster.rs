@@ -41,7 +41,7 @@ pub(super) struct View {
 #[serde(default)]
 pub(super) struct Service {
     pub(super) id: Option<String>,
-    pub(super) url: String,
+    pub(super) url: Option<String>,
     pub(super) healthy: bool,
     pub(super) requests: Option<u64>,
     /// A coordinator's identity.
@@ -75,6 +75,6 @@ pub(super) struct Endpoint {
 impl Service {
     /// Its name, or where it is while it has not said its name.
     pub(super) fn name(&self) -> &str {
-        self.id.as_deref().unwrap_or(&self.url)
+        self.id.as_deref().or(self.url.as_deref()).unwrap_or("somebody")
     }
 }

@@ -43,8 +43,9 @@ impl Looking {
         let cluster: Cluster = self.front.json("/v1/cluster").await?;
         let asked = cluster.acceptors.iter().chain(&cluster.balancers);
         let asked = asked.filter(|service| service.healthy).take(MOST);
-        let named: BTreeMap<String, String> =
-            asked.map(|service| (service.url.clone(), service.name().to_owned())).collect();
+        let named: BTreeMap<String, String> = asked
+            .filter_map(|service| Some((service.url.clone()?, service.name().to_owned())))
+            .collect();
         self.services.retain(|url, _| named.contains_key(url));
         for url in named.keys() {
             if self.services.contains_key(url) {

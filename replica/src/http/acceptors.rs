@@ -5,18 +5,17 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::config::BaseUrl;
 use shared::deadline::Deadline;
+use shared::discovery::Acceptors;
 use shared::ids::{ClusterId, Generation, Name};
 use shared::message::{AcceptorsRefused, Seated, WantedAcceptors};
 use shared::problem::{Outcome, Problem, Retryable};
 use shared::wire::{self, BodyLimit, Encoding, read_in_time};
 
 use super::App;
-use super::cluster::ask_acceptor;
 use super::mutate::finish;
 use super::openapi::Entry;
 use super::openapi::content::{json, sent};
@@ -94,7 +93,7 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
         Problem::bad_request(format!("this is no change of the acceptors: {error}"))
     })?;
     let base = change.base;
-    let wanted = wanted(app, change).await?;
+    let wanted = wanted(app, change)?;
     match ask_for_acceptors(&app.driver, base, wanted, deadline).await {
         Ok(ChangedAcceptors { seated: Seated { roster, urls }, not_heard }) => {
             Ok(wire::json(&Changed {
@@ -108,10 +107,10 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     }
 }
 
-async fn wanted(app: &App, change: Change) -> Result<WantedAcceptors, Problem> {
+fn wanted(app: &App, change: Change) -> Result<WantedAcceptors, Problem> {
     match change {
         Change { replace: Some(leaves), with: Some(comes), acceptors: None, .. } => {
-            let leaves = address_of(app, &leaves).await?;
+            let leaves = address_of(&app.acceptors.borrow(), &leaves)?;
             Ok(WantedAcceptors::Replace { leaves, comes: address(&comes)? })
         }
         Change { replace: None, with: None, acceptors: Some(urls), .. } => {
@@ -130,19 +129,16 @@ fn address(url: &str) -> Result<String, Problem> {
 }
 
 /// The address of the acceptor that is named: by its address, or by its name as `GET
-/// /v1/cluster` shows it. One that is gone may be known by its address alone.
-async fn address_of(app: &App, named: &str) -> Result<String, Problem> {
+/// /v1/cluster` shows it, also where it is long gone.
+fn address_of(present: &Acceptors, named: &str) -> Result<String, Problem> {
     if named.contains('/') {
         return address(named);
     }
-    let present = app.acceptors.borrow().clients.clone();
-    let members = app.members.borrow().clone();
-    let seen = join_all(present.iter().map(|acceptor| ask_acceptor(acceptor, &members))).await;
-    let found = seen.iter().find(|seen| seen.is_named(named));
-    found.map(|seen| seen.url().to_owned()).ok_or_else(|| {
-        let urls: Vec<&str> = seen.iter().map(|seen| seen.url()).collect();
+    let found = present.names.iter().find(|(_, name)| name.as_str() == named);
+    found.map(|(url, _)| url.clone()).ok_or_else(|| {
+        let urls: Vec<&str> = present.clients.iter().map(|client| client.url().as_str()).collect();
         Problem::not_found(format!(
-            "no acceptor of the name {named} answers: say its address, one of {}",
+            "no acceptor of the name {named} is known here: say its address, one of {}",
             urls.join(", ")
         ))
     })

@@ -14,8 +14,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::client::{AcceptorClient, Peer};
 use shared::config::BaseUrl;
+use shared::discovery::Acceptors;
 use shared::ids::{ClusterId, Name, Revision, Slot};
-use shared::message::{Member, Service};
+use shared::message::{Member, Service, View};
 use shared::wire;
 
 use super::App;
@@ -49,7 +50,8 @@ struct Cluster {
 #[schemars(rename = "ClusterMember")]
 struct Shown {
     id: Option<Name>,
-    url: String,
+    /// None of a replica of the view that nobody has heard of lately.
+    url: Option<String>,
     /// Whether it says how it is.
     healthy: bool,
     /// What it says, as far as that is shown of its kind.
@@ -82,7 +84,8 @@ impl Cluster {
     fn example() -> Self {
         let shown = |name: &str, service, port: u16| {
             let name: Name = name.parse().expect("a name");
-            let (url, status) = (format!("http://127.0.0.1:{port}"), Some(json!({"pid": 17})));
+            let url = Some(format!("http://127.0.0.1:{port}"));
+            let status = Some(json!({"pid": 17}));
             vec![Seen { name: Some(name), service, url, status }.rendered(8)]
         };
         Self {
@@ -114,18 +117,19 @@ pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Respon
     let own = serde_json::to_value(status_of(&app)).expect("a status is plain JSON");
     let acceptors = app.acceptors.borrow().clone();
     let (acceptors, others) = tokio::join!(
-        join_all(acceptors.clients.iter().map(|acceptor| ask_acceptor(acceptor, &members))),
+        join_all(acceptors.clients.iter().map(|client| ask_acceptor(client, &acceptors))),
         join_all(members.iter().filter(|member| is_asked(app.as_ref(), member)).map(ask_member)),
     );
     let this = Seen {
         name: Some(app.name.clone()),
         service: Service::Replica,
-        url: app.url.to_string(),
+        url: Some(app.url.to_string()),
         status: Some(own),
     };
-    let mut seen: Vec<Seen> = acceptors.into_iter().chain(others).chain([this]).collect();
-    seen.sort_by(|a, b| (&a.name, &a.url).cmp(&(&b.name, &b.url)));
     let status = app.driver.published().status;
+    let mut seen: Vec<Seen> = acceptors.into_iter().chain(others).chain([this]).collect();
+    seen.extend(unheard(status.view.as_ref(), &seen));
+    seen.sort_by(|a, b| (&a.name, &a.url).cmp(&(&b.name, &b.url)));
     let of = |service: Service| -> Vec<&Seen> {
         seen.iter().filter(|seen| seen.service == service).collect()
     };
@@ -158,11 +162,25 @@ pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Respon
 
 /// A service, and what it says of itself if it does.
 #[derive(Debug)]
-pub(super) struct Seen {
+struct Seen {
     name: Option<Name>,
     service: Service,
-    url: String,
+    url: Option<String>,
     status: Option<Value>,
+}
+
+/// The replicas of the view that are not listed any more: they are part of the cluster
+/// until they are taken out.
+fn unheard(view: Option<&View>, seen: &[Seen]) -> Vec<Seen> {
+    let is_heard = |name: &Name| {
+        let is_it =
+            |seen: &Seen| seen.service == Service::Replica && seen.name.as_ref() == Some(name);
+        seen.iter().any(is_it)
+    };
+    let members = view.iter().flat_map(|view| view.backups.iter().chain([&view.primary]));
+    let gone = members.filter(|name| !is_heard(name)).cloned();
+    gone.map(|name| Seen { name: Some(name), service: Service::Replica, url: None, status: None })
+        .collect()
 }
 
 /// Acceptors are asked where the flags say they are.
@@ -170,17 +188,11 @@ fn is_asked(app: &App, member: &Member) -> bool {
     member.name != app.name && member.service != Service::Acceptor
 }
 
-pub(super) async fn ask_acceptor(acceptor: &AcceptorClient, members: &[Member]) -> Seen {
+async fn ask_acceptor(acceptor: &AcceptorClient, known: &Acceptors) -> Seen {
     let status = acceptor.status(PATIENCE).await.ok();
     let named = status.as_ref().and_then(|status| status["id"].as_str()?.parse().ok());
-    let known = || {
-        members
-            .iter()
-            .find(|member| member.url == acceptor.url().as_str())
-            .map(|member| member.name.clone())
-    };
-    let name = named.or_else(known);
-    Seen { name, service: Service::Acceptor, url: acceptor.url().to_string(), status }
+    let name = named.or_else(|| known.names.get(acceptor.url().as_str()).cloned());
+    Seen { name, service: Service::Acceptor, url: Some(acceptor.url().to_string()), status }
 }
 
 async fn ask_member(member: &Member) -> Seen {
@@ -193,7 +205,7 @@ async fn ask_member(member: &Member) -> Seen {
     Seen {
         name: Some(member.name.clone()),
         service: member.service,
-        url: member.url.clone(),
+        url: Some(member.url.clone()),
         status,
     }
 }
@@ -249,16 +261,6 @@ fn fields(service: Service) -> &'static [&'static str] {
 }
 
 impl Seen {
-    /// Whether this is its name, as far as that is known.
-    pub(super) fn is_named(&self, name: &str) -> bool {
-        self.name.as_ref().is_some_and(|own| own.as_str() == name)
-    }
-
-    /// Where it is.
-    pub(super) fn url(&self) -> &str {
-        &self.url
-    }
-
     fn number(&self, field: &str) -> Option<u64> {
         self.status.as_ref()?[field].as_u64()
     }
@@ -304,6 +306,8 @@ fn requests_per_node(seen: &[Seen]) -> BTreeMap<String, u64> {
 
 #[cfg(test)]
 mod tests {
+    use shared::ids::{Epoch, Instance, LogFormat};
+
     use super::*;
 
     impl Seen {
@@ -313,7 +317,8 @@ mod tests {
     }
 
     fn seen(name: &str, service: Service, status: Option<Value>) -> Seen {
-        Seen { name: Some(name.parse().unwrap()), service, url: format!("http://{name}:1"), status }
+        let url = Some(format!("http://{name}:1"));
+        Seen { name: Some(name.parse().unwrap()), service, url, status }
     }
 
     #[test]
@@ -348,6 +353,28 @@ mod tests {
             (&json!(false), &nothing, &nothing)
         );
         assert_eq!(shown["url"], "http://replica-3:1");
+    }
+
+    #[test]
+    fn replicas_of_the_view_are_shown_however_long_they_are_silent() {
+        let name = |number| format!("replica-{number}").parse::<Name>().unwrap();
+        let view = View {
+            epoch: Epoch(3),
+            primary: name(3),
+            primary_instance: Instance(1),
+            backups: vec![name(1), name(2)],
+            format: LogFormat::FIRST,
+        };
+        let heard = [
+            seen("replica-1", Service::Replica, Some(json!({}))),
+            seen("replica-9", Service::Replica, None),
+        ];
+        let shown: Vec<Value> =
+            unheard(Some(&view), &heard).iter().map(|seen| seen.rendered_json(10)).collect();
+        let ids: Vec<&Value> = shown.iter().map(|shown| &shown["id"]).collect();
+        assert_eq!(ids, ["replica-2", "replica-3"]);
+        assert!(shown.iter().all(|shown| shown["healthy"] == false && shown["url"].is_null()));
+        assert!(unheard(None, &heard).is_empty());
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod recompute;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use client::{Client, Cluster, Log};
+use client::{Client, Cluster, Log, Replica};
 use serde::Serialize;
 use shared::config::BaseUrl;
 use shared::ids::ClusterId;
@@ -83,11 +83,11 @@ fn replicas(id: ClusterId, given: &[BaseUrl], cluster: &Cluster) -> Vec<Recomput
     if !given.is_empty() {
         return given.iter().map(|url| Recompute::new(id, url.to_string())).collect();
     }
-    let heard = cluster.replicas.iter();
-    let heard = heard.map(|replica| Recompute::new(id, replica.url.clone()));
-    let members = cluster.view.iter().flat_map(|view| view.primary.iter().chain(&view.backups));
-    let unheard = members.filter(|name| cluster.replicas.iter().all(|it| it.id != **name));
-    heard.chain(unheard.map(|name| Recompute::unheard(id, name.clone()))).collect()
+    let recompute = |replica: &Replica| match &replica.url {
+        Some(url) => Recompute::new(id, url.clone()),
+        None => Recompute::unheard(id, replica.id.clone()),
+    };
+    cluster.replicas.iter().map(recompute).collect()
 }
 
 /// Goes along the log, page by page, with all replicas side by side.
