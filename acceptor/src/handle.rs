@@ -106,6 +106,8 @@ pub(crate) struct Durable {
     pub(crate) estranged: Option<Instant>,
     /// Of which cluster that was.
     pub(crate) estranged_in: Option<ClusterId>,
+    /// When the disk was last found full, until it is found not to be.
+    pub(crate) full: Option<Instant>,
 }
 
 impl Durable {
@@ -125,6 +127,7 @@ impl Durable {
             heard: now,
             estranged: None,
             estranged_in: None,
+            full: None,
         };
         durable.update(acceptor);
         durable

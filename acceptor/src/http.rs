@@ -2,9 +2,12 @@
 //! mean malformed or unavailable.
 #![expect(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
+mod status;
+
 use std::future::{Ready, ready};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{FromRequest as _, Path, Query, Request, State};
@@ -13,13 +16,13 @@ use axum::routing::{get, post, put};
 use axum::{Extension, Router};
 use http::{Method, StatusCode, Uri};
 use http_body_util::BodyExt as _;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use shared::deadline::{Deadline, Elapsed};
-use shared::health::{self, Check};
-use shared::ids::{AcceptorId, Ballot, ClusterId, Instance, Name, NameError, Slot};
+use shared::health;
+use shared::ids::{Ballot, ClusterId, Instance, Name, NameError, Slot};
 use shared::message::{
-    Accept, Announced, Announcement, Directory, KnownSuccession, Marks, Member, Prepare, Roster,
-    Succession, SuccessionRequest, Watermarks,
+    Accept, Announced, Announcement, Directory, KnownSuccession, Member, Prepare, Roster,
+    SuccessionRequest, Watermarks,
 };
 use shared::problem::{Problem, Retryable};
 use shared::server::{Answering, Direct, RequestBody, Routes};
@@ -27,7 +30,7 @@ use shared::spans::{self, Reach};
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
 use shared::tls::Caller;
-use shared::wire::{BodyLimit, Reply, Wire, json};
+use shared::wire::{BodyLimit, Reply, Wire};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Span;
 
@@ -70,10 +73,6 @@ const MAX_PAGE: usize = 256;
 /// until it is read. A refused coordinator or replica asks again.
 const PAGES_AT_ONCE: usize = 32;
 
-/// How long a refusal of another cluster's message keeps an acceptor from being ready:
-/// leaders repeat theirs every 100 ms.
-const ESTRANGED: Duration = Duration::from_secs(3);
-
 /// What the handlers work on.
 pub(crate) struct Service {
     handle: Handle,
@@ -83,12 +82,25 @@ pub(crate) struct Service {
     own: Member,
     members: Mutex<Members>,
     pages: Arc<Semaphore>,
+    log: LogFolder,
+}
+
+/// Where the log is.
+pub(crate) struct LogFolder {
+    pub(crate) path: PathBuf,
+    /// What one more segment of it takes.
+    pub(crate) segment_bytes: u64,
 }
 
 impl Service {
-    pub(crate) fn new(handle: Handle, identity: Identity, own: Member) -> Arc<Self> {
+    pub(crate) fn new(
+        handle: Handle,
+        identity: Identity,
+        own: Member,
+        log: LogFolder,
+    ) -> Arc<Self> {
         let (members, pages) = (Mutex::default(), Arc::new(Semaphore::new(PAGES_AT_ONCE)));
-        Arc::new(Self { handle, identity, started: Instant::now(), own, members, pages })
+        Arc::new(Self { handle, identity, started: Instant::now(), own, members, pages, log })
     }
 
     /// A place for a page of votes, to be held until it is sent.
@@ -137,30 +149,6 @@ impl Service {
         let is_contested = members.is_contested(now, name);
         Announced { cluster, acceptor: self.own.clone(), directory, conflicts, is_contested }
     }
-
-    fn checks(&self) -> Vec<Check> {
-        let durable = self.handle.durable();
-        let estranged = durable.estranged.is_some_and(|at| at.elapsed() < ESTRANGED);
-        let stranger = || match &durable.roster {
-            Some(roster) if durable.estranged_in == Some(roster.cluster()) => format!(
-                "coordinators speak of another generation of its cluster's acceptors than {}, which \
-                 it knows",
-                roster.generation()
-            ),
-            Some(roster) => format!(
-                "coordinators speak of another cluster than {}, which it belongs to",
-                roster.cluster()
-            ),
-            None => "coordinators speak of a cluster that does not name it".to_owned(),
-        };
-        let closed = || "the log is closed".to_owned();
-        let left = "it is no acceptor of the cluster any more: it may be stopped";
-        vec![
-            Check::new("log", self.handle.is_closed().then(closed)),
-            Check::new("cluster", estranged.then(stranger)),
-            Check::new("roster", durable.has_left.then(|| left.to_owned())),
-        ]
-    }
 }
 
 pub(crate) fn routes(service: Arc<Service>) -> Routes {
@@ -184,7 +172,7 @@ pub(crate) fn routes(service: Arc<Service>) -> Routes {
             "/v1/members/{name}",
             put(announce).layer(limited("member", SMALL_BYTES)).delete(withdraw),
         )
-        .route("/v1/status", get(status))
+        .route("/v1/status", get(status::status))
         .merge(spans::routes(Reach::Service(service.own.name.clone())))
         .with_state(service)
         .merge(health::routes(checks));
@@ -343,62 +331,6 @@ fn withdraw(
 
 fn members(State(service): State<Arc<Service>>, reply: Reply) -> Ready<Response> {
     ready(reply.send(&service.directory()))
-}
-
-/// What an acceptor says of itself in `GET /v1/status`.
-#[derive(Serialize)]
-struct AcceptorStatus {
-    /// Its identity, which lies in its log; `id` is only its name.
-    acceptor: AcceptorId,
-    cluster_id: Option<ClusterId>,
-    roster: Option<Roster>,
-    /// The latest change of the acceptors that it knows of.
-    succession: Option<Succession>,
-    /// Whether it is no acceptor of the cluster any more.
-    has_left: bool,
-    promised: Option<Ballot>,
-    /// Untrimmed votes, and what they count against the limit.
-    votes: usize,
-    vote_bytes: usize,
-    #[serde(flatten)]
-    marks: Marks,
-    log_bytes: u64,
-    log_segments: usize,
-    leader_silent_ms: u64,
-}
-
-fn status(State(service): State<Arc<Service>>) -> Ready<Response> {
-    let Durable {
-        acceptor,
-        roster,
-        succession,
-        has_left,
-        promised,
-        marks,
-        votes,
-        vote_bytes,
-        log_bytes,
-        log_segments,
-        heard,
-        ..
-    } = service.handle.durable();
-    let leader_silent_ms = u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let cluster_id = roster.as_ref().map(Roster::cluster);
-    let status = AcceptorStatus {
-        acceptor,
-        cluster_id,
-        roster,
-        succession,
-        has_left,
-        promised,
-        votes,
-        vote_bytes,
-        marks,
-        log_bytes,
-        log_segments,
-        leader_silent_ms,
-    };
-    ready(json(&service.identity.status(status)))
 }
 
 /// Names the ballot and the (first) slot in the request's span.

@@ -57,7 +57,7 @@ use shared::server::{Doors, serve};
 use shared::service::Running;
 use shared::telemetry::Traced;
 
-use crate::http::{POLLS, SPANS, Service, routes};
+use crate::http::{LogFolder, POLLS, SPANS, Service, routes};
 use crate::log::disk::Disk;
 use crate::metrics::Measured;
 
@@ -80,7 +80,8 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         opened.await.context("the log could not be read")?.map_err(cannot_start)?;
     metrics::expose(&mut running.metrics, handle.clone(), limits, data_dir.path().to_owned());
     let (own, admission) = (running.member(), running.admission());
-    let service = Service::new(handle.clone(), running.identity, own);
+    let log = LogFolder { path: data_dir.join(LOG), segment_bytes: options.segment_bytes };
+    let service = Service::new(handle.clone(), running.identity, own, log);
     let serving = serve(
         Doors::new(running.listener, running.internal),
         routes(Arc::clone(&service)),

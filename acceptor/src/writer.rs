@@ -311,6 +311,7 @@ impl Writer {
             Ok(()) => {
                 self.log.stage(records).expect("a fresh segment has room for what it was made for");
                 if self.full_since.take().is_some() {
+                    self.published.send_modify(|durable| durable.full = None);
                     info!("there is space for the log again");
                 }
                 Ok(Room::Staged)
@@ -325,9 +326,11 @@ impl Writer {
     }
 
     fn found_full(&mut self, path: PathBuf) -> NoSpace {
-        if self.full_since.replace(Instant::now()).is_none() {
+        let now = Some(Instant::now());
+        if std::mem::replace(&mut self.full_since, now).is_none() {
             warn!(file = %path.display(), "no space left on disk: refusing votes until there is");
         }
+        self.published.send_modify(|durable| durable.full = now);
         NoSpace(path)
     }
 

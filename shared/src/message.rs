@@ -146,7 +146,7 @@ pub struct Heartbeat {
     pub nudge_below: Option<Slot>,
 }
 
-/// Whether a replica's disk takes more, as its last attempt to write found it.
+/// Whether a service's disk takes more, as its last attempt to write found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Storage {

@@ -41,6 +41,11 @@ async fn acceptors_whose_disks_fill_up_refuse_votes_and_heal() -> Result<()> {
             scenario.cluster.service("acceptor-2").pid()?,
         ];
         fills_up(scenario, &disks[0], "acceptor-1", "no space left").await?;
+        let disk = std::slice::from_ref(&disks[0]);
+        tokio::select! {
+            outcome = says_of_its_disk(&scenario.cluster, "acceptor-1", "full") => outcome?,
+            outcome = keep_full(disk) => outcome?,
+        }
         scenario.mix.wait_for_progress(100).await.context("two acceptors are left")?;
         fills_up(scenario, &disks[1], "acceptor-2", "no space left").await?;
         tokio::select! {
@@ -56,7 +61,27 @@ async fn acceptors_whose_disks_fill_up_refuse_votes_and_heal() -> Result<()> {
             scenario.cluster.service("acceptor-2").pid()? == pids[1],
             "acceptor-2 was never restarted"
         );
+        for name in ["acceptor-1", "acceptor-2"] {
+            says_of_its_disk(&scenario.cluster, name, "writable").await?;
+        }
         scenario.mix.check()
+    })
+    .await
+}
+
+/// In its status, in that of the cluster, and as a warning of its readiness.
+async fn says_of_its_disk(cluster: &Cluster, name: &str, storage: &str) -> Result<()> {
+    eventually(&format!("{name} says that its disk is {storage}"), || async {
+        let status = cluster.json(name, "/v1/status").await?;
+        ensure!(status["storage"] == storage, "{status}");
+        let shown = cluster.json("replica-1", "/v1/cluster").await?;
+        let is_it = |one: &&Value| one["id"] == name && one["storage"] == storage;
+        ensure!(shown["acceptors"].as_array().is_some_and(|all| all.iter().any(|one| is_it(&one))));
+        let ready = cluster.http().get(format!("{}/readyz", cluster.url(name))).send().await?;
+        let (code, text) = (ready.status(), ready.text().await?);
+        let warns = text.contains("warning: storage: the disk is full");
+        ensure!(code == 200 && warns == (storage == "full"), "{code} {text}");
+        Ok(())
     })
     .await
 }

@@ -250,6 +250,7 @@ async fn a_full_disk_refuses_votes_and_promises_and_heals() {
         }
     };
     assert_eq!(refused, disk_full(&running, 2));
+    assert!(running.handle.durable().full.is_some(), "so its status says");
     assert_eq!(running.handle.durable().marks.voted_below, Slot(slot));
     // What needs no space is answered all the same.
     assert_eq!(running.vote(slot - 1, 900).await, Ok(running.accepted(slot - 1, slot)));
@@ -278,6 +279,7 @@ async fn a_full_disk_refuses_votes_and_promises_and_heals() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert!(matches!(healed, PrepareReply::Promise(_)), "{healed:?}");
+    assert!(running.handle.durable().full.is_none());
     assert_eq!(running.reread().promised(), Some(ballot(round)));
 }
 

@@ -108,7 +108,7 @@ async fn status_says_what_the_acceptor_knows() {
         "promised": ballot(1), "votes": 1, "vote_bytes": 131, "voted_below": 1, "chosen_below": 0, "trimmed_below": 0,
         "log_bytes": 16 << 20, "log_segments": 1,
         "messages_version": shared::wire::VERSION, "follows_acceptors": true, "other_versions": [],
-        "succession": null, "has_left": false,
+        "succession": null, "has_left": false, "storage": "writable",
     });
     assert_eq!((status, body), (StatusCode::OK, expected));
 }

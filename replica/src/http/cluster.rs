@@ -228,6 +228,7 @@ fn fields(service: Service) -> &'static [&'static str] {
             "vote_bytes",
             "log_bytes",
             "leader_silent_ms",
+            "storage",
         ],
         Service::Coordinator => &[
             "coordinator",
