@@ -26,7 +26,7 @@ use shared::message::{
 };
 use shared::problem::{Problem, Retryable};
 use shared::server::{Answering, Direct, RequestBody, Routes};
-use shared::spans::{self, Reach};
+use shared::spans::{self, SpanScope};
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
 use shared::tls::Caller;
@@ -173,7 +173,7 @@ pub(crate) fn routes(service: Arc<Service>) -> Routes {
             put(announce).layer(limited("member", SMALL_BYTES)).delete(withdraw),
         )
         .route("/v1/status", get(status::status))
-        .merge(spans::routes(Reach::Service(service.own.name.clone())))
+        .merge(spans::routes(SpanScope::Service(service.own.name.clone())))
         .with_state(service)
         .merge(health::routes(checks));
     Routes::with_direct(router, direct)

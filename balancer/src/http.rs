@@ -24,7 +24,7 @@ use shared::metrics::Metrics;
 use shared::places::ClientNetwork;
 use shared::problem::{Outcome, Problem};
 use shared::server::{Admission, RequestBody, Requests, expose, with_fallbacks};
-use shared::spans::{self, Gather, Reach};
+use shared::spans::{self, Gather, SpanScope};
 use shared::status::{Identity, Status};
 use shared::telemetry::{self, RequestTrace, Traced};
 use tokio::sync::OwnedSemaphorePermit;
@@ -127,7 +127,7 @@ impl Front {
         let own = own_routes(identity, endpoints, Arc::clone(&proxy), mixups)
             .merge(operator::routes(operated))
             .route(events::PATH, get(follow).with_state(events))
-            .merge(spans::routes(Reach::Cluster(gather)))
+            .merge(spans::routes(SpanScope::Cluster(gather)))
             .merge(exposed);
         let own = TowerToHyperService::new(with_fallbacks(own));
         Arc::new(Self { own, proxy, admission, clients, operators, requests })

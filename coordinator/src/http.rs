@@ -22,7 +22,7 @@ use shared::message::{
     ProposalReply, Service, Value, WantedPrimary,
 };
 use shared::problem::Problem;
-use shared::spans::{self, Reach};
+use shared::spans::{self, SpanScope};
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
 use shared::tls::Caller;
@@ -120,7 +120,7 @@ pub(crate) fn routes(front: Front) -> Router {
         .route("/v1/primary", post(primary).layer(axum::Extension(other_primary)))
         .route("/v1/acceptors", post(acceptors::acceptors).layer(axum::Extension(other_acceptors)))
         .route("/v1/status", get(status))
-        .merge(spans::routes(Reach::Service(front.name.clone())))
+        .merge(spans::routes(SpanScope::Service(front.name.clone())))
         .with_state(front)
         .merge(discovery::routes(acceptors))
         .merge(health::routes(move || {

@@ -309,7 +309,7 @@ impl Membership {
         })
     }
 
-    fn allegiances(&self) -> Vec<Option<AcceptorInfo>> {
+    fn acceptor_infos(&self) -> Vec<Option<AcceptorInfo>> {
         let of = |answer: &Answer| AcceptorInfo {
             acceptor: answer.reply.acceptor,
             roster: answer.reply.roster.clone(),
@@ -323,7 +323,7 @@ impl Membership {
         match &self.roster {
             Some(roster) => Judgement::Existing(roster.clone()),
             None => {
-                let judged = judge(&self.allegiances());
+                let judged = judge(&self.acceptor_infos());
                 // A stray one of a later generation, or of another cluster, does not stand in
                 // the way of a quorum of those that formed it, of which none is sealed then.
                 let formed_it = |roster: &Roster| roster.generation() == Generation(0);

@@ -66,7 +66,7 @@ use shared::ids::{Instance, Name};
 use shared::message::Member;
 use shared::problem::{Outcome, Problem};
 use shared::server::{Answering, Direct, RequestBody};
-use shared::spans::{self, Gather, Reach};
+use shared::spans::{self, Gather, SpanScope};
 use shared::status::Identity;
 use shared::telemetry::SpanNames;
 use tokio::sync::watch;
@@ -207,7 +207,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
         .layer(from_fn_with_state(Arc::clone(&app), require))
         .layer(from_fn_with_state(Arc::clone(&app), name_revision));
-    let spans = spans::routes(Reach::OnRequest(app.gather.clone()))
+    let spans = spans::routes(SpanScope::OnRequest(app.gather.clone()))
         .layer(from_fn_with_state(Arc::clone(&app), require));
     let checks = {
         let app = Arc::clone(&app);

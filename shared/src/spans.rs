@@ -1,6 +1,6 @@
 //! `GET /v1/spans?trace=ID`: what of a trace is still held, as OTLP in JSON.
 //!
-//! Every service answers with its own ([`Reach::Service`]); balancers and replicas, which
+//! Every service answers with its own ([`SpanScope::Service`]); balancers and replicas, which
 //! know all others, also with everybody's (`gather`). Beside `resourceSpans` stands what
 //! is lacking: `missing` names the services that did not tell, `left_out` counts spans
 //! past a bound.
@@ -38,7 +38,7 @@ const OWN_BYTES: usize = 192 << 10;
 
 /// Whose spans a service can tell.
 #[derive(Clone, Debug)]
-pub enum Reach {
+pub enum SpanScope {
     /// Its own.
     Service(Name),
     /// Its own, or everybody's where it is asked for those.
@@ -86,27 +86,27 @@ struct Missing {
 }
 
 /// The route.
-pub fn routes<S: Clone + Send + Sync + 'static>(reach: Reach) -> Router<S> {
-    Router::new().route(PATH, get(answer)).with_state(Arc::new(reach))
+pub fn routes<S: Clone + Send + Sync + 'static>(scope: SpanScope) -> Router<S> {
+    Router::new().route(PATH, get(answer)).with_state(Arc::new(scope))
 }
 
-async fn answer(State(reach): State<Arc<Reach>>, parts: Parts) -> Result<Response, Problem> {
+async fn answer(State(scope): State<Arc<SpanScope>>, parts: Parts) -> Result<Response, Problem> {
     let Query(asked) = Query::<Asked>::try_from_uri(&parts.uri)
         .map_err(|error| Problem::bad_request(error.body_text()))?;
     let client = ClientNetwork::asking(&parts.extensions);
     let trace = trace_id(&asked.trace)?;
-    let told = match (&*reach, asked.of) {
-        (Reach::Service(_), Some(Of::Cluster)) => {
+    let told = match (&*scope, asked.of) {
+        (SpanScope::Service(_), Some(Of::Cluster)) => {
             return Err(Problem::bad_request(
                 "this service tells its own spans only: ask a balancer or a replica for those of \
                  the cluster",
             ));
         }
-        (Reach::Cluster(gather), None | Some(Of::Cluster))
-        | (Reach::OnRequest(gather), Some(Of::Cluster)) => gather.all(trace, client).await?,
-        (Reach::Service(name), None | Some(Of::Service)) => own(name, trace),
-        (Reach::OnRequest(gather), None | Some(Of::Service))
-        | (Reach::Cluster(gather), Some(Of::Service)) => own(gather.name(), trace),
+        (SpanScope::Cluster(gather), None | Some(Of::Cluster))
+        | (SpanScope::OnRequest(gather), Some(Of::Cluster)) => gather.all(trace, client).await?,
+        (SpanScope::Service(name), None | Some(Of::Service)) => own(name, trace),
+        (SpanScope::OnRequest(gather), None | Some(Of::Service))
+        | (SpanScope::Cluster(gather), Some(Of::Service)) => own(gather.name(), trace),
     };
     Ok(wire::json(&told))
 }

@@ -96,8 +96,8 @@ impl Caller {
         });
     }
 
-    pub(crate) fn accept(&self, parcel: OutgoingAccept) {
-        let (client, OutgoingAccept { accept, traces }) = (self.client.clone(), parcel);
+    pub(crate) fn accept(&self, outgoing: OutgoingAccept) {
+        let (client, OutgoingAccept { accept, traces }) = (self.client.clone(), outgoing);
         let span = accept_span(client.url(), &accept, &traces);
         let context = telemetry::of_span(&span).or(traces.first().copied());
         let call = async move {

@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn sent(outbox: &mut Outbox) -> Option<Accept> {
-        outbox.next().map(|parcel| parcel.accept)
+        outbox.next().map(|outgoing| outgoing.accept)
     }
 
     #[test]

@@ -113,10 +113,10 @@ impl CoordinatorNode {
 
     pub(super) fn send_accepts(&mut self, env: &mut Environment) {
         for (place, line) in self.lines.iter_mut().enumerate() {
-            while let Some(parcel) = line.outbox.next() {
+            while let Some(outgoing) = line.outbox.next() {
                 let to = AcceptorIndex(place);
                 let call = self.accepts.begin(self.process.uptime(env.queue.now()), to);
-                env.ask(&self.process, self.places[to.0], call, Message::Accept(parcel.accept));
+                env.ask(&self.process, self.places[to.0], call, Message::Accept(outgoing.accept));
             }
         }
         self.watch(env);
