@@ -322,6 +322,10 @@ impl Driver {
                 });
                 let _gone = answer.send(reply);
             }
+            Question::Ending { instance, answer } => {
+                self.step(Input::Ended(instance), None);
+                let _gone = answer.send(self.core.heartbeat_reply());
+            }
             Question::Chosen { from, limits, answer } => {
                 let _gone = answer.send(self.core.chosen(from, limits));
             }

@@ -18,8 +18,8 @@ use shared::discovery::{self, Acceptors, Mixups};
 use shared::health::{self, Check};
 use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Generation, Name, Slot};
 use shared::message::{
-    Batch, ChosenReply, ClusterError, Heartbeat, OfCluster, Phase, PrimaryRequest, Proposal,
-    ProposalReply, Service, Value, WantedPrimary,
+    Batch, ChosenReply, ClusterError, Ending, Heartbeat, OfCluster, Phase, PrimaryRequest,
+    Proposal, ProposalReply, Service, Value, WantedPrimary,
 };
 use shared::problem::Problem;
 use shared::spans::{self, SpanScope};
@@ -59,6 +59,9 @@ pub(crate) const MAX_CHANGES: usize = 4;
 /// The longest request for another primary, in bytes: two names and some numbers, in JSON.
 const PRIMARY_REQUEST_BYTES: usize = 4 << 10;
 
+/// The longest [`Ending`]. Bytes.
+const ENDING_BYTES: usize = 4 << 10;
+
 /// The most entries in one answer to a fetch.
 const MAX_PAGE_ENTRIES: usize = 1_024;
 
@@ -72,6 +75,7 @@ const MAX_FETCH_WAIT: Duration = Duration::from_secs(10);
 /// request.
 pub(crate) const SPAN_NAMES: SpanNames = &[
     ("POST", "/v1/proposals", "coordinator.propose"),
+    ("POST", "/v1/endings", "coordinator.take_over"),
     ("POST", "/v1/primary", "coordinator.switch_over"),
     ("POST", "/v1/acceptors", "coordinator.acceptors"),
 ];
@@ -118,6 +122,7 @@ pub(crate) fn routes(front: Front) -> Router {
         .route("/v1/chosen", get(chosen))
         .route("/v1/heartbeats", post(heartbeat).layer(axum::Extension(sign_of_life)))
         .route("/v1/primary", post(primary).layer(axum::Extension(other_primary)))
+        .route("/v1/endings", post(ending).layer(axum::Extension(end)))
         .route("/v1/acceptors", post(acceptors::acceptors).layer(axum::Extension(other_acceptors)))
         .route("/v1/status", get(status))
         .merge(spans::routes(SpanScope::Service(front.name.clone())))
@@ -230,6 +235,20 @@ async fn heartbeat(
 }
 
 async fn primary(
+/// The leader ends: an election may begin though acceptors have just heard of it. That it is
+/// the one who says so is all that is asked, for an election too many does no harm.
+async fn ending(
+    State(front): State<Front>,
+    caller: Caller,
+    reply: Reply,
+    Wire(ending): Wire<Ending>,
+) -> Result<Response, Problem> {
+    caller.must_be(Service::Coordinator, &ending.coordinator)?;
+    let cluster = front.handle.same_cluster(ending.cluster).map_err(Problem::of_cluster)?;
+    let answer = front.handle.ending(ending.instance).await.map_err(no_answer)?;
+    Ok(reply.send(&OfCluster::new(cluster, answer)))
+}
+
     State(front): State<Front>,
     caller: Caller,
     deadline: Deadline,

@@ -39,6 +39,7 @@ pub mod footprint;
 
 pub mod driver;
 
+mod hand_over;
 mod http;
 mod metrics;
 mod survey;
@@ -56,9 +57,11 @@ use shared::server::{Doors, serve};
 use shared::service::{Misconfigured, Running};
 use shared::telemetry::Traced;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::driver::recovery::Recovery;
 use crate::driver::{Around, Driver};
+use crate::hand_over::hand_over;
 use crate::http::{Front, POLLS, SPAN_NAMES, routes};
 use crate::metrics::Measured;
 use crate::survey::Surveyor;
@@ -79,7 +82,9 @@ fn is_followed(own: CoordinatorId) -> impl Fn(&Member) -> bool {
 /// the listener fails for good.
 pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
-    let (config, shutdown) = (args.config(), running.shutdown.clone());
+    // It is told to end, has another one lead, and ends.
+    let (told, shutdown) = (running.shutdown.clone(), CancellationToken::new());
+    let (config, own) = (args.config(), running.member());
     let id = CoordinatorId(running.instance.0);
     let max_value_bytes = config.max_accept_bytes;
     let measured = Measured::register(&mut running.metrics, &config);
@@ -91,11 +96,12 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         Acceptors::configured(&acceptors),
         shutdown.clone(),
     );
-    let surveyor = Surveyor::new(id, discovered.members.clone());
+    let members = discovered.members.clone();
+    let surveyor = Surveyor::new(id, members.clone());
     let acceptors = discovered.acceptors.clone();
     let ended = presence::follow(discovered.members, is_followed(id), shutdown.clone());
     let recovery = Recovery::new(handle.present_acceptors());
-    let admission = running.admission();
+    let (admission, leading) = (running.admission(), handle.clone());
     let front = Front {
         id,
         name: running.name,
@@ -129,7 +135,14 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         shutdown.cancel();
         driven
     };
-    let (served, driven, withdrawn) = tokio::join!(server, driving, discovered.withdrawn);
+    let handing_over = async {
+        if shutdown.run_until_cancelled(told.cancelled()).await.is_some() {
+            hand_over(&leading, &own, &members).await;
+            shutdown.cancel();
+        }
+    };
+    let (served, driven, withdrawn, ()) =
+        tokio::join!(server, driving, discovered.withdrawn, handing_over);
     driven.map_err(|wrong| Misconfigured(wrong.to_string()))?;
     withdrawn.context("the task that announces this coordinator broke")?;
     served.context("the listener failed")

@@ -28,7 +28,7 @@ use crate::base_url::BaseUrl;
 use crate::ids::{ClusterId, Instance, Name, Slot};
 use crate::message::{
     Accept, AcceptReply, AcceptorsReply, AcceptorsRequest, Announced, Announcement, ChosenReply,
-    Directory, Heartbeat, HeartbeatReply, KnownSuccession, MAX_SUCCESSION_BYTES, OfCluster,
+    Directory, Ending, Heartbeat, HeartbeatReply, KnownSuccession, MAX_SUCCESSION_BYTES, OfCluster,
     Prepare, PrepareReply, PrimaryReply, PrimaryRequest, Proposal, ProposalReply, Service,
     SuccessionReply, SuccessionRequest, VotesPage, Watermarks,
 };
@@ -201,6 +201,18 @@ impl CoordinatorClient {
         timeout: Duration,
     ) -> Result<OfCluster<HeartbeatReply>, CallError> {
         self.0.send(Method::POST, "/v1/heartbeats", message, timeout).await
+    }
+
+    /// `POST /v1/endings`.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn ending(
+        &self,
+        message: &Ending,
+        timeout: Duration,
+    ) -> Result<OfCluster<HeartbeatReply>, CallError> {
+        self.0.send(Method::POST, "/v1/endings", message, timeout).await
     }
 
     /// `POST /v1/primary`: the answer comes once a replica has executed the view, or the

@@ -35,6 +35,7 @@
 //! | [`Announcement`] | every service | acceptor `PUT /v1/members/{name}` | [`Announced`] |
 //! | [`Proposal`] | primary | coordinator `POST /v1/proposals` | [`ProposalReply`] |
 //! | [`Heartbeat`] | replica | coordinator `POST /v1/heartbeats` | [`HeartbeatReply`] |
+//! | [`Ending`] | leader that ends | coordinator `POST /v1/endings` | [`HeartbeatReply`] |
 //! | [`PrimaryRequest`] | replica | coordinator `POST /v1/primary` | [`PrimaryReply`] |
 //! | [`AcceptorsRequest`] | replica | coordinator `POST /v1/acceptors` | [`AcceptorsReply`] |
 //! | – | replicas | coordinator `GET /v1/chosen?cluster=&from=` | [`ChosenReply`] |

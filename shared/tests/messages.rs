@@ -14,12 +14,12 @@ use shared::ids::{
 };
 use shared::message::{
     Accept, AcceptReply, Accepted, AcceptorsRefused, AcceptorsReply, AcceptorsRequest, Announced,
-    Announcement, Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full, Heartbeat,
-    HeartbeatReply, KnownSuccession, LogPrefix, Marks, Member, Nack, NameConflict, Phase, Prepare,
-    PrepareReply, PrimaryRefused, PrimaryReply, PrimaryRequest, Promise, Proposal, ProposalReply,
-    Removal, Roster, Seated, Service, SlotValue, Storage, Stranger, Succession, SuccessionReply,
-    SuccessionRequest, Unable, UnableReplica, Value, View, Vote, VoteRoom, VotesPage,
-    WantedAcceptors, WantedPrimary, Watermarks,
+    Announcement, Batch, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Ending, Full,
+    Heartbeat, HeartbeatReply, KnownSuccession, LogPrefix, Marks, Member, Nack, NameConflict,
+    Phase, Prepare, PrepareReply, PrimaryRefused, PrimaryReply, PrimaryRequest, Promise, Proposal,
+    ProposalReply, Removal, Roster, Seated, Service, SlotValue, Storage, Stranger, Succession,
+    SuccessionReply, SuccessionRequest, Unable, UnableReplica, Value, View, Vote, VoteRoom,
+    VotesPage, WantedAcceptors, WantedPrimary, Watermarks,
 };
 use shared::wire::{Encoding, VERSION};
 
@@ -248,6 +248,8 @@ fn the_messages_of_coordinators_and_replicas() {
         ChosenReply::Unavailable,
     ]);
     let another = WantedPrimary::Another { than: name("a"), instance: Instance(1) };
+    let coordinator = name("coordinator-1");
+    both([Ending { cluster: ClusterId(1), coordinator, instance: Instance(1) }]);
     both(
         [WantedPrimary::Replica(name("b")), another]
             .map(|wanted| PrimaryRequest { cluster: ClusterId(1), wanted }),

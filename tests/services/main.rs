@@ -16,6 +16,7 @@ mod compaction;
 mod console;
 mod contract;
 mod conventions;
+mod coordinators;
 mod demo;
 mod doors;
 mod edge;

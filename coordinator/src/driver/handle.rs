@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shared::bounds::TooFar;
 use shared::client::AcceptorClient;
-use shared::ids::{ClusterId, Epoch, Name, Slot};
+use shared::ids::{ClusterId, Epoch, Instance, Name, Slot};
 use shared::message::{
     AcceptorsReply, AcceptorsRequest, ChosenReply, ClusterError, Heartbeat, HeartbeatReply, Phase,
     PrimaryReply, PrimaryRequest, Proposal, ProposalReply, same_cluster,
@@ -35,6 +35,10 @@ pub(crate) enum Question {
     Heartbeat {
         heartbeat: Heartbeat,
         answer: oneshot::Sender<Result<HeartbeatReply, TooFar>>,
+    },
+    Ending {
+        instance: Instance,
+        answer: oneshot::Sender<HeartbeatReply>,
     },
     Primary {
         request: PrimaryRequest,
@@ -175,6 +179,11 @@ impl Handle {
         self.ask(|answer| Question::Heartbeat { heartbeat, answer }).await
     }
 
+    /// Another coordinator is about to end.
+    pub(crate) async fn ending(&self, instance: Instance) -> Result<HeartbeatReply, NoAnswer> {
+        self.ask(|answer| Question::Ending { instance, answer }).await
+    }
+
     /// Asks for another primary, and waits for what becomes of that.
     pub(crate) async fn primary(
         &self,
@@ -209,6 +218,13 @@ impl Handle {
     /// Whether it leads.
     pub(crate) fn leads(&self) -> bool {
         self.known.progress.borrow().phase == Phase::Phase2
+    }
+
+    /// Waits until it does not.
+    pub(crate) async fn leads_no_more(&self) {
+        let mut progress = self.known.progress.clone();
+        // A driver that has ended leads no more either.
+        let _ended = progress.wait_for(|position| position.phase != Phase::Phase2).await;
     }
 
     /// Chosen entries from a slot on; where there are none yet, waits for them.

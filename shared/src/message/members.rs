@@ -87,6 +87,18 @@ pub struct Announced {
     pub is_contested: bool,
 }
 
+/// A coordinator that leads is about to end: another one may lead in its place at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ending {
+    /// The cluster that it leads.
+    pub cluster: ClusterId,
+    /// Its name …
+    pub coordinator: Name,
+    /// … and this life of it.
+    pub instance: Instance,
+}
+
 /// Two processes that live now and have one name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameConflict {

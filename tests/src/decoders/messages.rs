@@ -12,7 +12,7 @@ use shared::ids::{
 };
 use shared::message::{
     Accept, AcceptReply, Accepted, AcceptorsRefused, AcceptorsReply, AcceptorsRequest,
-    Announcement, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Full, Heartbeat,
+    Announcement, ChosenEntry, ChosenReply, Directory, DirectoryEntry, Ending, Full, Heartbeat,
     HeartbeatReply, KnownSuccession, LogPrefix, Marks, Member, Nack, OfCluster, Phase, Prepare,
     PrepareReply, PrimaryRefused, PrimaryReply, PrimaryRequest, Promise, Proposal, ProposalReply,
     Roster, Seated, Service, SlotValue, Storage, Stranger, Succession, SuccessionReply,
@@ -26,7 +26,7 @@ use super::{choose, chosen, short};
 const ENCODINGS: [Encoding; 2] = [Encoding::Postcard, Encoding::Json];
 
 /// One for each type, in the order of [`seeds`].
-const TYPES: [fn(Encoding, &[u8]); 20] = [
+const TYPES: [fn(Encoding, &[u8]); 21] = [
     same::<Prepare>,
     same::<PrepareReply>,
     same::<Accept>,
@@ -47,6 +47,7 @@ const TYPES: [fn(Encoding, &[u8]); 20] = [
     same::<AcceptorsRequest>,
     same::<OfCluster<AcceptorsReply>>,
     same::<KnownSuccession>,
+    same::<Ending>,
 ];
 
 /// The first byte chooses the type and its encoding.
@@ -252,6 +253,8 @@ fn of_others(seeds: &mut Vec<Vec<u8>>) {
     ] {
         both(seeds, 13, &PrimaryRequest { cluster: ClusterId(1), wanted });
     }
+    let coordinator = name("coordinator-1");
+    both(seeds, 20, &Ending { cluster: ClusterId(1), coordinator, instance: Instance(1) });
     let why = Unable::Behind { slots: 300, limit: 200 };
     both(seeds, 14, &ours(PrimaryReply::Executed(view())));
     both(seeds, 14, &ours(PrimaryReply::Overloaded { limit: "slots".into() }));
