@@ -46,8 +46,17 @@ pub struct FoundAcceptor {
 pub struct Survey {
     /// Who is at the addresses.
     pub found: Vec<FoundAcceptor>,
-    /// The name of a service that cannot follow a change of the acceptors.
-    pub left_behind: Option<String>,
+    /// A service that may not follow a change of the acceptors.
+    pub left_behind: Option<LeftBehind>,
+}
+
+/// Why a service may not follow, with its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftBehind {
+    /// It does not say that it can.
+    Old(String),
+    /// It was listed lately and does not answer.
+    Silent(String),
 }
 
 /// What happened.

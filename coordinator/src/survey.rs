@@ -13,7 +13,7 @@ use shared::message::{Member, Service, SuccessionRequest};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::effect::{FoundAcceptor, Survey};
+use crate::effect::{FoundAcceptor, LeftBehind, Survey};
 
 /// How long an acceptor or another service may take to say who it is: what an acceptor says
 /// waits for the sync of what it was told before.
@@ -51,12 +51,11 @@ impl Surveyor {
     /// Looks at these addresses, and at all services.
     pub(crate) async fn look(&self, urls: Vec<String>) -> Survey {
         let others = self.others();
-        let (found, old) = tokio::join!(
+        let (found, left_behind) = tokio::join!(
             join_all(urls.into_iter().map(look_at)),
-            join_all(others.iter().map(is_left_behind)),
+            join_all(others.iter().map(left_behind)),
         );
-        let left_behind = others.iter().zip(old).find(|(_, is_old)| *is_old);
-        Survey { found, left_behind: left_behind.map(|(member, _)| member.name.to_string()) }
+        Survey { found, left_behind: left_behind.into_iter().flatten().next() }
     }
 
     /// Waits until all services that answer go by this generation of the acceptors, or one
@@ -109,11 +108,13 @@ async fn status_of(member: &Member) -> Option<Value> {
 /// Another coordinator has to say that it can follow: as a leader, one that cannot would take
 /// the end of a generation for a value. Of others it is enough that they do not say the
 /// opposite.
-async fn is_left_behind(member: &Member) -> bool {
+async fn left_behind(member: &Member) -> Option<LeftBehind> {
+    let name = member.name.to_string();
     match (status_of(member).await, member.service) {
-        (Some(status), _) => status["follows_acceptors"] != true,
-        (None, Service::Coordinator) => true,
-        (None, Service::Acceptor | Service::Replica | Service::Balancer) => false,
+        (Some(status), _) if status["follows_acceptors"] == true => None,
+        (Some(_), _) => Some(LeftBehind::Old(name)),
+        (None, Service::Coordinator) => Some(LeftBehind::Silent(name)),
+        (None, Service::Acceptor | Service::Replica | Service::Balancer) => None,
     }
 }
 

@@ -127,6 +127,7 @@ fn the_messages_of_a_succession() {
         AcceptorsRefused::NoQuorum { living: 1, acceptors: 3, needed: 2 },
         AcceptorsRefused::NotDurable("replica-1".into()),
         AcceptorsRefused::OldService("replica-1".into()),
+        AcceptorsRefused::SilentService("coordinator-2".into()),
     ];
     both(refused.map(AcceptorsReply::Refused).into_iter().chain([
         AcceptorsReply::Changed { seated: next, not_heard: vec![name("replica-2")] },
@@ -247,9 +248,9 @@ fn the_messages_of_coordinators_and_replicas() {
         ChosenReply::Trimmed { oldest: Slot(5) },
         ChosenReply::Unavailable,
     ]);
-    let another = WantedPrimary::Another { than: name("a"), instance: Instance(1) };
     let coordinator = name("coordinator-1");
     both([Ending { cluster: ClusterId(1), coordinator, instance: Instance(1) }]);
+    let another = WantedPrimary::Another { than: name("a"), instance: Instance(1) };
     both(
         [WantedPrimary::Replica(name("b")), another]
             .map(|wanted| PrimaryRequest { cluster: ClusterId(1), wanted }),

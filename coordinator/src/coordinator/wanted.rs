@@ -11,7 +11,7 @@ use shared::message::{
 };
 
 use super::{Coordinator, State};
-use crate::effect::{FoundAcceptor, Survey};
+use crate::effect::{FoundAcceptor, LeftBehind, Survey};
 use crate::replicas::trimming::{held_up_long_by, not_durable_at};
 
 /// What a request comes to.
@@ -39,8 +39,12 @@ impl Coordinator {
         let Some(next) = self.resolve_wanted(&present, request, &survey.found)? else {
             return Ok(Resolved::Done);
         };
-        if let Some(old) = &survey.left_behind {
-            return Err(AcceptorsRefused::OldService(old.clone()));
+        match survey.left_behind.clone() {
+            Some(LeftBehind::Old(old)) => return Err(AcceptorsRefused::OldService(old)),
+            Some(LeftBehind::Silent(silent)) => {
+                return Err(AcceptorsRefused::SilentService(silent));
+            }
+            None => {}
         }
         check_sealable(&present, &survey.found)?;
         self.check_next(present, &next)?;

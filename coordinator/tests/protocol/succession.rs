@@ -5,7 +5,7 @@ mod handing_over;
 mod looking;
 
 use coordinator::effect::{
-    AcceptorIndex, Effect, FoundAcceptor, Input, Reason, RequestId, Survey, Timer,
+    AcceptorIndex, Effect, FoundAcceptor, Input, LeftBehind, Reason, RequestId, Survey, Timer,
 };
 use shared::ids::{AcceptorId, Ballot, Generation, Slot};
 use shared::message::{

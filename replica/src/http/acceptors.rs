@@ -156,7 +156,8 @@ fn may_pass(why: &AcceptorsRefused) -> bool {
         | AcceptorsRefused::CannotSeal { .. }
         | AcceptorsRefused::NoQuorum { .. }
         | AcceptorsRefused::NotDurable(_)
-        | AcceptorsRefused::OldService(_) => true,
+        | AcceptorsRefused::OldService(_)
+        | AcceptorsRefused::SilentService(_) => true,
     }
 }
 

@@ -363,6 +363,9 @@ pub enum AcceptorsRefused {
     /// A service does not know of changes of the acceptors.
     #[error("{0} does not say that it can follow a change of the acceptors: upgrade it first")]
     OldService(String),
+    /// A coordinator that was listed lately may run, and be an older program.
+    #[error("{0} does not answer: start it, or ask again in 10 s, once it is listed no more")]
+    SilentService(String),
 }
 
 #[cfg(test)]

@@ -75,10 +75,16 @@ fn all_is_looked_at_once_more_before_the_stop_is_proposed() {
         other => panic!("{other:?}"),
     };
     let (mut bench, _) = asked();
-    let left_behind = Some("replica-9".to_owned());
+    let left_behind = Some(LeftBehind::Old("replica-9".to_owned()));
     let old = Survey { left_behind, ..survey(all_found()) };
     let why = AcceptorsRefused::OldService("replica-9".to_owned());
     assert_eq!(unfit(&surveyed(&mut bench, old)), why, "an old service has started meanwhile");
+
+    let (mut bench, _) = asked();
+    let left_behind = Some(LeftBehind::Silent("coordinator-2".to_owned()));
+    let silent = Survey { left_behind, ..survey(all_found()) };
+    let why = AcceptorsRefused::SilentService("coordinator-2".to_owned());
+    assert_eq!(unfit(&surveyed(&mut bench, silent)), why, "it may be such a one");
     assert!(!bench.propose(2, 0, "a").is_empty(), "and batches are taken again");
 
     let (mut bench, _) = asked();
