@@ -41,6 +41,7 @@ use crate::replica::config::Config;
 use crate::replica::event::{Answer, Claimant, Followed, Input, Refusal, RequestId};
 use crate::replica::status::{Identity, Missing, Recovered};
 use crate::replica::{Replica, WrongHistory};
+use crate::snapshot::Progress;
 use crate::store::{Checkpointer, StoreError, Writer};
 use calls::Calls;
 use checkpoints::{Checkpoints, WalStatus};
@@ -185,6 +186,8 @@ struct Driver {
     /// How many requests were its own: their numbers are counted from the highest down.
     own_requests: u64,
     wal: watch::Sender<WalStatus>,
+    /// Of another replica's state.
+    fetched: watch::Sender<Progress>,
     /// What executing has changed in this life.
     changes: ChangeCounts,
     waits: LockWaits,
@@ -238,6 +241,7 @@ impl Driver {
             batches: BatchSpans::default(),
             own_requests: 0,
             wal: watch::Sender::default(),
+            fetched: watch::Sender::default(),
             changes: ChangeCounts::default(),
             waits: parts.waits.clone(),
             untold: Vec::new(),
@@ -258,6 +262,7 @@ impl Driver {
             status: self.core.status(self.started.elapsed()),
             started: self.started,
             wal: *self.wal.borrow(),
+            fetched: self.fetched.borrow().clone(),
             changes: self.changes,
         }
     }
@@ -318,6 +323,7 @@ impl Driver {
             dir,
             install,
             inputs: inputs.clone(),
+            progress: self.fetched.clone(),
             running: JoinSet::new(),
         };
         let calls = Calls::new(inputs, acceptors.clone(), mixups, &config, measured);

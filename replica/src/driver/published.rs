@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::checkpoints::WalStatus;
 use crate::machine::change::ChangeCounts;
 use crate::replica::status::Status;
+use crate::snapshot::Progress;
 
 /// A status, and what it takes to read the times in it.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Published {
     pub(crate) started: Instant,
     /// How long the WAL is, and whether it can be copied.
     pub(crate) wal: WalStatus,
+    /// How far another replica's state has come, which takes the place of this one's.
+    pub(crate) fetched: Progress,
     /// What executing has changed since the process started.
     pub(crate) changes: ChangeCounts,
 }

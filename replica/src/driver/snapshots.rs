@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use shared::ids::{ClusterId, Name, Slot};
 use shared::message::Member;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::calls::url_of;
 use super::{Driver, DriverError, EffectHandlers};
 use crate::replica::event::{Input, NoAnswer, SnapshotFailure};
-use crate::snapshot::{FetchError, Wanted, fetch};
+use crate::snapshot::{FetchError, Progress, Wanted, fetch};
 use crate::store;
 
 /// A state that only has to be adopted.
@@ -27,6 +27,7 @@ pub(super) struct Snapshots {
     pub(super) dir: PathBuf,
     pub(super) install: mpsc::Sender<NewState>,
     pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) progress: watch::Sender<Progress>,
     pub(super) running: JoinSet<()>,
 }
 
@@ -37,10 +38,14 @@ impl Snapshots {
         let (from, url) = (source.name.clone(), url_of(source));
         let (replica, dir) = (self.own.clone(), self.dir.clone());
         let (install, inputs) = (self.install.clone(), self.inputs.clone());
+        let progress = self.progress.clone();
         tracing::info!(%from, "the state of another replica is fetched, to go on from there");
         self.running.spawn(async move {
             let fetched = match url {
-                Ok(source) => fetch(&Wanted { source, cluster, joined_at, replica, dir }).await,
+                Ok(source) => {
+                    let wanted = Wanted { source, cluster, joined_at, replica, dir };
+                    fetch(&wanted, &progress).await
+                }
                 Err(NoAnswer) => Err(FetchError::Nonsense("its URL is none".to_owned())),
             };
             // Sending fails when the process ends.
@@ -50,6 +55,8 @@ impl Snapshots {
                 }
                 Err(error) => {
                     tracing::warn!(%from, "its state cannot be had: {error}");
+                    let failed = Some(format!("that of {from} cannot be had: {error}"));
+                    progress.send_modify(|progress| progress.failed = failed);
                     let _ = inputs.send(Input::SnapshotFailed(failure(&error))).await;
                 }
             }
@@ -81,6 +88,7 @@ fn failure(error: &FetchError) -> SnapshotFailure {
     match error {
         FetchError::Call(_) => SnapshotFailure::NotGiven,
         FetchError::CutOff { .. }
+        | FetchError::Stalled { .. }
         | FetchError::TooSlow
         | FetchError::Nonsense(_)
         | FetchError::NoRoom { .. }

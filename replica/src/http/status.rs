@@ -26,6 +26,7 @@ use crate::http::request::parameter::{OF, TRACE, VERBOSE};
 use crate::machine::chain::ChainHash;
 use crate::machine::state::RemovedReplica;
 use crate::replica::status::{Leader, Missing, Status};
+use crate::snapshot::Progress;
 
 /// Not having known itself current for longer than this makes a replica not ready: a few
 /// probes went unanswered.
@@ -114,6 +115,11 @@ pub(super) struct ReplicaStatus {
     missing: Option<Missing>,
     /// Whose state it fetches, to go on from that.
     snapshot_from: Option<Name>,
+    /// How much of it has come, and of how much.
+    snapshot_bytes: Option<u64>,
+    snapshot_total_bytes: Option<u64>,
+    /// Why the last one could not be had.
+    snapshot_error: Option<String>,
     /// Who was taken out for good, the latest last, as far as that is remembered.
     removed: Arc<Vec<RemovedReplica>>,
     queued_mutations: usize,
@@ -184,7 +190,8 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
     let held_up = published.wal.held_up_since.map(|since| since.elapsed());
     let checkpoint_held_up_ms = held_up.map(millis);
     let (wal_bytes, changes) = (published.wal.bytes, published.changes);
-    let status = published.status;
+    let (fetched, status) = (published.fetched, published.status);
+    let is_fetching = status.snapshot_from.is_some();
     app.identity.status(ReplicaStatus {
         url: app.url.to_string(),
         instance: app.instance,
@@ -213,6 +220,9 @@ pub(super) fn status_of(app: &App) -> impl Serialize + use<> {
         storage: status.storage,
         missing: status.missing,
         snapshot_from: status.snapshot_from.clone(),
+        snapshot_bytes: is_fetching.then_some(fetched.bytes),
+        snapshot_total_bytes: fetched.total.filter(|_| is_fetching),
+        snapshot_error: fetched.failed,
         removed: Arc::clone(&status.removed),
         queued_mutations: status.queued_mutations,
         flying_mutations: status.flying_mutations,
@@ -244,10 +254,10 @@ pub(super) fn checks(published: &Published, acceptors: usize) -> Vec<Check> {
             Some(lag) => format!("last knew itself current {lag:?} ago"),
             None => "has not known itself current since it started".to_owned(),
         };
-        let why = if status.quorum_answers {
-            "it has yet to catch up"
-        } else {
-            "no quorum of acceptors answers it"
+        let why = match fetched(published) {
+            _ if !status.quorum_answers => "no quorum of acceptors answers it".to_owned(),
+            Some(fetched) => fetched,
+            None => "it has yet to catch up".to_owned(),
         };
         Some(format!("{since}: {why}"))
     };
@@ -264,6 +274,21 @@ pub(super) fn checks(published: &Published, acceptors: usize) -> Vec<Check> {
     checks.extend(storage);
     checks.extend(held_up.map(|complaint| Check::warning("checkpoints", complaint)));
     checks
+}
+
+/// How far another replica's state has come, where that is fetched or could not be had.
+fn fetched(published: &Published) -> Option<String> {
+    let Progress { bytes, total, failed } = &published.fetched;
+    let present = published.status.snapshot_from.as_ref().map(|from| match total {
+        Some(total) => format!("it fetches the state of {from}, {bytes} of {total} bytes are here"),
+        None => format!("it waits for {from} to make a snapshot of its state"),
+    });
+    let failed = failed.as_ref().map(|failed| format!("of the states it asked for, {failed}"));
+    match (present, failed) {
+        (Some(present), Some(failed)) => Some(format!("{present}; before, {failed}")),
+        (Some(only), None) | (None, Some(only)) => Some(only),
+        (None, None) => None,
+    }
 }
 
 fn trouble(storage: Storage) -> Option<&'static str> {

@@ -13,23 +13,38 @@ use shared::deadline::SNAPSHOT_WAIT;
 use shared::ids::{ClusterId, Name, Slot};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::watch;
 
 use super::file::{self, SnapshotError};
 use super::make::{DISK_RESERVE_BYTES, free_bytes};
 use crate::store::{self, OpenError};
 
-/// While a snapshot is made the replica that makes it is asked every so often whether it is
-/// there; so many times in a row it may say nothing.
-const ALIVE: Duration = Duration::from_secs(2);
+/// While a snapshot is made, the replica that makes it may say so many times in a row that it
+/// is not there.
 const SILENCES: u32 = 3;
-/// For so long nothing may come.
-const STALL: Duration = Duration::from_secs(10);
 /// So long all of it may take.
 const WHOLE: Duration = Duration::from_secs(3_600);
-/// Before one that was cut off is gone on with.
-const PAUSE: Duration = Duration::from_millis(200);
-/// The most times in all that one is asked for, the first and those after it was cut off.
+/// The most times in all that one is asked for, the first and those after it was cut off …
 const REQUESTS: u32 = 20;
+/// … and in a row of which each was waited for in vain.
+const STALLS: u32 = 3;
+
+/// How long it is waited for another replica.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// While it makes a snapshot it is asked every so often whether it is there.
+    alive: Duration,
+    /// For so long nothing may come.
+    stall: Duration,
+    /// Before one that was cut off is gone on with.
+    pause: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    alive: Duration::from_secs(2),
+    stall: Duration::from_secs(10),
+    pause: Duration::from_millis(200),
+};
 
 /// Why there is no new state. What came is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +55,12 @@ pub(crate) enum FetchError {
     /// It was cut off again and again.
     #[error("it was cut off {REQUESTS} times, the last time after {bytes} bytes")]
     CutOff {
+        /// How much of it had come.
+        bytes: u64,
+    },
+    /// Whoever sends it hangs.
+    #[error("nothing came of it, {STALLS} times in a row, after {bytes} bytes")]
+    Stalled {
         /// How much of it had come.
         bytes: u64,
     },
@@ -71,6 +92,17 @@ pub(crate) enum FetchError {
     Disk(#[from] io::Error),
 }
 
+/// How far one has come, and why the last one could not be had.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// How much has come of the one that is under way, in bytes …
+    pub(crate) bytes: u64,
+    /// … and how long that is, once it is made.
+    pub(crate) total: Option<u64>,
+    /// Whose could not be had, and why, in words.
+    pub(crate) failed: Option<String>,
+}
+
 /// Where a new state comes from, and whose it is to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
@@ -87,14 +119,31 @@ pub(crate) struct Wanted {
 }
 
 /// Fetches a snapshot, and makes a state of it that only has to be adopted. Says which slots
-/// are executed in it.
-pub(crate) async fn fetch(wanted: &Wanted) -> Result<Slot, FetchError> {
+/// are executed in it. Of one that cannot be had nothing is left.
+pub(crate) async fn fetch(
+    wanted: &Wanted,
+    progress: &watch::Sender<Progress>,
+) -> Result<Slot, FetchError> {
+    progress.send_modify(|progress| (progress.bytes, progress.total) = (0, None));
+    let fetched = make_state(wanted, progress).await;
+    if fetched.is_err()
+        && let Err(error) = store::discard(&wanted.dir)
+    {
+        tracing::debug!(%error, "what came of a state stays until the next one comes");
+    }
+    fetched
+}
+
+async fn make_state(
+    wanted: &Wanted,
+    progress: &watch::Sender<Progress>,
+) -> Result<Slot, FetchError> {
     let Wanted { source, cluster, joined_at, replica, dir } = wanted;
     store::discard(dir)?;
     let path = store::incoming(dir);
-    let client = ReplicaClient::new(source.clone());
-    let download = tokio::time::timeout(WHOLE, download(&client, *cluster, &path));
-    let bytes = download.await.unwrap_or(Err(FetchError::TooSlow))?;
+    let from = Source { client: ReplicaClient::new(source.clone()), cluster: *cluster };
+    let download = download(&from, &path, PATIENCE, progress);
+    let bytes = tokio::time::timeout(WHOLE, download).await.unwrap_or(Err(FetchError::TooSlow))?;
     tracing::info!(bytes, "a snapshot has come, and is checked");
     let checked = path.clone();
     let contents = tokio::task::spawn_blocking(move || file::check(&checked));
@@ -104,52 +153,78 @@ pub(crate) async fn fetch(wanted: &Wanted) -> Result<Slot, FetchError> {
     Ok(meta.executed_below)
 }
 
+/// Whom a snapshot is asked of.
+struct Source {
+    client: ReplicaClient,
+    cluster: ClusterId,
+}
+
 /// What has come.
-struct Part {
+struct Part<'a> {
     file: File,
     bytes: u64,
+    progress: &'a watch::Sender<Progress>,
     /// Of which snapshot it is a part.
     etag: Option<HeaderValue>,
 }
 
 /// Says how many bytes it has.
 async fn download(
-    client: &ReplicaClient,
-    cluster: ClusterId,
+    Source { client, cluster }: &Source,
     path: &Path,
+    patience: Patience,
+    progress: &watch::Sender<Progress>,
 ) -> Result<u64, FetchError> {
-    let mut part = Part { file: File::create(path).await?, bytes: 0, etag: None };
+    let mut part = Part { file: File::create(path).await?, bytes: 0, progress, etag: None };
+    let mut stalls = 0;
     for _ in 0..REQUESTS {
         let asked = async {
             tokio::select! {
-                answer = client.snapshot(cluster, part.range(), SNAPSHOT_WAIT) => answer,
-                silent = silence(client) => Err(silent),
+                answer = client.snapshot(*cluster, part.range(), SNAPSHOT_WAIT) => answer,
+                silent = silence(client, patience.alive) => Err(silent),
             }
         };
-        let answer = match asked.await {
+        let came = match asked.await {
             // It comes to itself, or does not.
             Err(error) if part.bytes == 0 || !may_pass(&error) => return Err(error.into()),
-            answer => answer,
-        };
-        if let Ok(answer) = answer {
-            let total = part.begin(&answer, path).await?;
-            part.take(answer.into_body(), total).await?;
-            if part.bytes == total {
-                part.file.sync_all().await?;
-                return Ok(total);
+            Err(CallError::Timeout { .. }) => Came::NothingInTime,
+            Err(_) => Came::Some,
+            Ok(answer) => {
+                let total = part.begin(&answer, path).await?;
+                let came = part.take(answer.into_body(), total, patience.stall).await?;
+                if part.bytes == total {
+                    part.file.sync_all().await?;
+                    return Ok(total);
+                }
+                came
             }
+        };
+        stalls = match came {
+            Came::NothingInTime => stalls + 1,
+            Came::Some => 0,
+        };
+        if stalls == STALLS {
+            return Err(FetchError::Stalled { bytes: part.bytes });
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(patience.pause).await;
     }
     Err(FetchError::CutOff { bytes: part.bytes })
 }
 
+/// Whether whoever was asked hangs.
+enum Came {
+    /// A part came, or the connection broke.
+    Some,
+    /// It was waited for in vain.
+    NothingInTime,
+}
+
 /// Ends once the replica says nothing any more.
-async fn silence(client: &ReplicaClient) -> CallError {
+async fn silence(client: &ReplicaClient, alive: Duration) -> CallError {
     let mut silences = 0;
     loop {
-        tokio::time::sleep(ALIVE).await;
-        match client.status(ALIVE).await {
+        tokio::time::sleep(alive).await;
+        match client.status(alive).await {
             Ok(_) => silences = 0,
             Err(error) => {
                 silences += 1;
@@ -170,7 +245,7 @@ fn may_pass(error: &CallError) -> bool {
     }
 }
 
-impl Part {
+impl Part<'_> {
     /// What to ask for: the rest, if it is still to be had.
     fn range(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -203,10 +278,12 @@ impl Part {
             let total = self.bytes.saturating_add(length);
             return if is_rest { Ok(total) } else { Err(nonsense("it is another part")) };
         }
+        self.progress.send_modify(|progress| progress.total = Some(length));
         self.etag = headers.get(header::ETAG).cloned();
         if self.bytes > 0 {
             self.file = File::create(path).await?;
             self.bytes = 0;
+            self.progress.send_modify(|progress| progress.bytes = 0);
         }
         let (needed, free) = (length.saturating_add(DISK_RESERVE_BYTES), free_bytes(path)?);
         if needed > free {
@@ -216,9 +293,16 @@ impl Part {
     }
 
     /// Writes what comes, until it ends or nothing comes any more.
-    async fn take(&mut self, mut body: AnswerBody, total: u64) -> Result<(), FetchError> {
+    async fn take(
+        &mut self,
+        mut body: AnswerBody,
+        total: u64,
+        stall: Duration,
+    ) -> Result<Came, FetchError> {
+        let mut came = Came::Some;
+        let before = self.bytes;
         loop {
-            match tokio::time::timeout(STALL, body.frame()).await {
+            match tokio::time::timeout(stall, body.frame()).await {
                 Ok(Some(Ok(frame))) => {
                     let Ok(piece) = frame.into_data() else { continue };
                     if self.bytes + piece.len() as u64 > total {
@@ -227,6 +311,7 @@ impl Part {
                     }
                     self.file.write_all(&piece).await?;
                     self.bytes += piece.len() as u64;
+                    self.progress.send_modify(|progress| progress.bytes = self.bytes);
                 }
                 Ok(None) => break,
                 Ok(Some(Err(error))) => {
@@ -235,10 +320,17 @@ impl Part {
                 }
                 Err(_elapsed) => {
                     tracing::debug!(bytes = self.bytes, "nothing came of a snapshot for long");
+                    if self.bytes == before {
+                        came = Came::NothingInTime;
+                    }
                     break;
                 }
             }
         }
-        Ok(self.file.flush().await?)
+        self.file.flush().await?;
+        Ok(came)
     }
 }
+
+#[cfg(test)]
+mod tests;

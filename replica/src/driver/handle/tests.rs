@@ -22,6 +22,7 @@ fn handle(waiting: usize) -> (Handle, mpsc::Receiver<Message>) {
         status,
         started: Instant::now(),
         wal: Default::default(),
+        fetched: Default::default(),
         changes: Default::default(),
     });
     let mut metrics = Metrics::new(Service::Replica, &"replica-1".parse().unwrap());
