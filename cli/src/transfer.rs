@@ -12,6 +12,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::console;
 
+/// How often a spinner turns.
+const TURN: Duration = Duration::from_millis(100);
+
 #[derive(clap::Args)]
 pub(crate) struct Transfer {
     /// Files under way at the same time
@@ -67,6 +70,13 @@ pub(crate) fn bar_of_bytes(bytes: u64) -> ProgressBar {
 /// A bar for an amount that is not known before the end.
 pub(crate) fn bar_of_unknown() -> ProgressBar {
     styled(ProgressBar::no_length(), "{spinner} {bytes} {msg} {elapsed}")
+}
+
+/// What is waited for, where nothing can be counted.
+pub(crate) fn spinner() -> ProgressBar {
+    let bar = styled(ProgressBar::new_spinner(), "{spinner} {wide_msg} {elapsed}");
+    bar.enable_steady_tick(TURN);
+    bar
 }
 
 fn styled(bar: ProgressBar, template: &str) -> ProgressBar {

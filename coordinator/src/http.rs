@@ -110,6 +110,7 @@ pub(crate) fn routes(front: Front) -> Router {
     let body = BodyLimit { what: "proposal", bytes: front.max_value_bytes + PROPOSAL_OVERHEAD };
     let places = (front.handle.clone(), Arc::new(Semaphore::new(WAITING_PROPOSALS)));
     let sign_of_life = BodyLimit { what: "heartbeat", bytes: HEARTBEAT_BYTES };
+    let end = BodyLimit { what: "word of an end", bytes: ENDING_BYTES };
     let other_primary =
         BodyLimit { what: "request for another primary", bytes: PRIMARY_REQUEST_BYTES };
     let other_acceptors =
@@ -121,8 +122,8 @@ pub(crate) fn routes(front: Front) -> Router {
         .route("/v1/proposals", proposals)
         .route("/v1/chosen", get(chosen))
         .route("/v1/heartbeats", post(heartbeat).layer(axum::Extension(sign_of_life)))
-        .route("/v1/primary", post(primary).layer(axum::Extension(other_primary)))
         .route("/v1/endings", post(ending).layer(axum::Extension(end)))
+        .route("/v1/primary", post(primary).layer(axum::Extension(other_primary)))
         .route("/v1/acceptors", post(acceptors::acceptors).layer(axum::Extension(other_acceptors)))
         .route("/v1/status", get(status))
         .merge(spans::routes(SpanScope::Service(front.name.clone())))
@@ -234,7 +235,6 @@ async fn heartbeat(
     Ok(reply.send(&OfCluster::new(cluster, answer)))
 }
 
-async fn primary(
 /// The leader ends: an election may begin though acceptors have just heard of it. That it is
 /// the one who says so is all that is asked, for an election too many does no harm.
 async fn ending(
@@ -249,6 +249,7 @@ async fn ending(
     Ok(reply.send(&OfCluster::new(cluster, answer)))
 }
 
+async fn primary(
     State(front): State<Front>,
     caller: Caller,
     deadline: Deadline,
@@ -335,6 +336,8 @@ struct RoleStatus {
     generation: Option<Generation>,
     /// The one that is about to begin.
     begins: Option<Generation>,
+    /// Until then.
+    change_waits_for: Option<String>,
     waiting_for: Option<String>,
     chosen_below: Slot,
     trimmed_below: Slot,
@@ -385,6 +388,7 @@ fn role_status(
         cluster_id: core.roster.as_ref().map(|roster| roster.cluster()),
         generation: core.roster.as_ref().map(|roster| roster.generation()),
         begins: core.begins,
+        change_waits_for: core.change_waits_for,
         waiting_for: core.waiting_for.as_ref().map(|waiting| describe(waiting, url_of)),
         chosen_below: core.chosen_below,
         trimmed_below: core.trimmed_below,

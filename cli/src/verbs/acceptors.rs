@@ -1,11 +1,18 @@
 //! `synod acceptors`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use client::Roster;
+use client::{Client, Error, Roster};
+use serde_json::Value;
+use tokio::time::sleep;
 
 use super::Common;
 use crate::output::{self, Format, Output};
+use crate::transfer::spinner;
+
+/// It is looked so often what a change waits for, and not longer than that.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(clap::Args)]
 pub(crate) struct Acceptors {
@@ -38,12 +45,50 @@ enum Change {
 pub(crate) async fn acceptors(args: Acceptors) -> anyhow::Result<ExitCode> {
     match args.change {
         Change::Replace { common: Common { endpoint, output }, acceptor, with } => {
-            print(&endpoint.client().replace_acceptor(&acceptor, &with).await?, &output)
+            let client = endpoint.client();
+            let change = client.replace_acceptor(&acceptor, &with);
+            print(&watched(&client, change).await?, &output)
         }
         Change::Set { common: Common { endpoint, output }, acceptors } => {
-            print(&endpoint.client().set_acceptors(&acceptors).await?, &output)
+            let client = endpoint.client();
+            print(&watched(&client, client.set_acceptors(&acceptors)).await?, &output)
         }
     }
+}
+
+/// Shows what a change waits for while it does, where standard error is a terminal.
+async fn watched(
+    client: &Client,
+    change: impl Future<Output = Result<Roster, Error>>,
+) -> Result<Roster, Error> {
+    let bar = spinner();
+    if bar.is_hidden() {
+        return change.await;
+    }
+    bar.set_message("the acceptors are being changed");
+    let client = client.clone().without_retries().with_timeout(LOOK_EVERY);
+    let looking = async {
+        loop {
+            sleep(LOOK_EVERY).await;
+            if let Ok(cluster) = client.json::<Value>("/v1/cluster").await
+                && let Some(what) = change_waits_for(&cluster)
+            {
+                bar.set_message(format!("waiting for {what}"));
+            }
+        }
+    };
+    let changed = tokio::select! {
+        changed = change => changed,
+        () = looking => unreachable!("it is looked for ever"),
+    };
+    bar.finish_and_clear();
+    changed
+}
+
+/// What the leading coordinator says.
+fn change_waits_for(cluster: &Value) -> Option<&str> {
+    let coordinators = cluster["coordinators"].as_array()?;
+    coordinators.iter().find_map(|coordinator| coordinator["change_waits_for"].as_str())
 }
 
 fn print(roster: &Roster, output: &Output) -> anyhow::Result<ExitCode> {
@@ -61,4 +106,21 @@ fn print(roster: &Roster, output: &Output) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_change_waits_for_is_what_any_coordinator_says() {
+        let cluster = json!({"coordinators": [
+            {"id": "coordinator-1", "change_waits_for": null},
+            {"id": "coordinator-2", "change_waits_for": "a quorum"},
+        ]});
+        assert_eq!(change_waits_for(&cluster), Some("a quorum"));
+        assert_eq!(change_waits_for(&json!({"coordinators": [{}]})), None);
+    }
 }

@@ -105,6 +105,8 @@ pub struct Status {
     pub epoch: Epoch,
     /// The generation of the acceptors that is about to begin.
     pub begins: Option<Generation>,
+    /// What a change of the acceptors waits for, in words.
+    pub change_waits_for: Option<String>,
     /// The acceptors, in the order of the configured URLs.
     pub acceptors: Vec<AcceptorSeen>,
 }
@@ -300,6 +302,7 @@ impl Coordinator {
             no_room: leader.and_then(|leader| leader.no_room(&self.config, self.now)),
             epoch: self.replicas.epoch(),
             begins: self.begins(),
+            change_waits_for: self.change_waits_for(now),
             acceptors: self
                 .membership
                 .heard_at()

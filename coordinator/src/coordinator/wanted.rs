@@ -4,6 +4,8 @@
 //! when nothing but the stop is left to propose, since what was found first is seconds old
 //! by then. After the stop there is no way back.
 
+use std::time::Duration;
+
 use shared::ids::{AcceptorId, Generation};
 use shared::message::{
     AcceptorsRefused, AcceptorsRequest, Roster, Seated, Succession, SuccessionReply,
@@ -13,6 +15,7 @@ use shared::message::{
 use super::{Coordinator, State};
 use crate::effect::{FoundAcceptor, LeftBehind, Survey};
 use crate::replicas::trimming::{held_up_long_by, not_durable_at};
+use crate::succession::Stage;
 
 /// What a request comes to.
 pub(super) enum Resolved {
@@ -96,6 +99,32 @@ impl Coordinator {
             return Ok(None);
         }
         Ok(Some(Next { seated: Seated { roster, urls }, living }))
+    }
+
+    /// What the change of the acceptors that is under way here waits for, in words.
+    pub(super) fn change_waits_for(&self, now: Duration) -> Option<String> {
+        if let Some(handover) = &self.handover {
+            let (generation, ends) = (handover.succession().generation(), handover.stage());
+            return Some(match ends {
+                Stage::Sealing => "a quorum of the acceptors before to end their generation".into(),
+                Stage::Opening | Stage::Over => {
+                    format!("a quorum of the acceptors of generation {generation} to begin it")
+                }
+            });
+        }
+        let State::Phase2(leader) = &self.state else { return None };
+        if leader.phase2.stop().is_some() {
+            return Some("a quorum of the present acceptors to accept its end".to_owned());
+        }
+        let draining = leader.draining.as_ref()?;
+        if draining.is_looking {
+            return Some("a last look at all acceptors and services".to_owned());
+        }
+        let next_slot = leader.phase2.next_slot();
+        let why = not_durable_at(&self.config, now, &self.replicas, next_slot);
+        let what =
+            format!("all that is chosen, below slot {next_slot}, to be durable at the replicas");
+        Some(why.map_or_else(|| what.clone(), |why| format!("{what}: {}", why.words)))
     }
 
     /// Which acceptor is at an address, and whether it answered just now and can write.

@@ -30,16 +30,21 @@ fn a_leader_waits_until_all_that_it_gave_away_is_chosen_and_durable() {
         all_beat(bench, 0);
         looks
     };
+    let waits_for = |bench: &Bench| bench.core.status(bench.now).change_waits_for;
     assert!(!lead(&mut bench), "it is in flight");
     bench.accepted(0, mine, &[0]);
     bench.accepted(1, mine, &[0]);
     assert!(!lead(&mut bench), "it is not durable");
+    let said = "all that is chosen, below slot 1, to be durable at the replicas: replica-1 holds \
+                durably only what is below 0";
+    assert_eq!(waits_for(&bench).as_deref(), Some(said));
     for replica in 1..=2 {
         bench.step(Input::Heartbeat(beat(replica, 1)));
     }
     assert!(!lead(&mut bench), "not everywhere");
     all_beat(&mut bench, 1);
     assert!(lead(&mut bench));
+    assert_eq!(waits_for(&bench).as_deref(), Some("a last look at all acceptors and services"));
 }
 
 #[test]
