@@ -97,7 +97,10 @@ pub(crate) fn not_durable_at(
     }
     let is_silent = |name: &&Name| replicas.silence(now, name) >= config.primary_timeout;
     if let Some(silent) = members.iter().find(is_silent) {
-        return lasting(format!("{silent} of the view is not heard from: start it, or wait"));
+        return lasting(format!(
+            "{silent} of the view is not heard from: start it, wait until it has left the view, or \
+             take it out (DELETE /v1/cluster/replicas/{silent})"
+        ));
     }
     let slowest = members.iter().min_by_key(|name| replicas.durable_below(name))?;
     let durable = replicas.durable_below(slowest);
