@@ -246,6 +246,34 @@ async fn a_few_keys_that_are_overwritten_for_ever_take_bounded_space() -> Result
     holds_what_it_says(&mut cluster).await
 }
 
+/// The primary was told how old history may be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_is_dropped_by_its_age_and_what_there_is_stays() -> Result<()> {
+    let cluster = Cluster::start(synod(), Size::default(), &[("SYNOD_RETAIN", "2s")]).await?;
+    put(&cluster, "kept", "as it was").await?;
+    let first = put(&cluster, "often", "0").await?;
+    let doors = doors(&cluster);
+    eventually("it is dropped at every door", || async {
+        put(&cluster, "often", "again").await?;
+        for door in &doors {
+            let path = format!("/v1/kv/often?revision={first}");
+            let (status, _, said) = call(&cluster, (Method::GET, door, &path), &[], b"").await?;
+            ensure!(status == StatusCode::GONE, "{door}: {status} {said}");
+        }
+        Ok(())
+    })
+    .await?;
+    let last = put(&cluster, "often", "last").await?;
+    for door in &doors {
+        let path = format!("/v1/kv/often?revision={last}");
+        let (status, _, said) = call(&cluster, (Method::GET, door, &path), &[], b"").await?;
+        ensure!(status == StatusCode::OK && said == "last", "{door}: {status} {said}");
+        let (_, _, said) = call(&cluster, (Method::GET, door, "/v1/kv/kept"), &[], b"").await?;
+        ensure!(said == "as it was", "{door}: {said}");
+    }
+    Ok(())
+}
+
 fn folder_bytes(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder)? {
