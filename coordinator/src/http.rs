@@ -1,6 +1,7 @@
 //! The coordinator's routes. All logic is elsewhere.
 
 mod acceptors;
+mod endings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +19,8 @@ use shared::discovery::{self, Acceptors, Mixups};
 use shared::health::{self, Check};
 use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Generation, Name, Slot};
 use shared::message::{
-    Batch, ChosenReply, ClusterError, Ending, Heartbeat, OfCluster, Phase, PrimaryRequest,
-    Proposal, ProposalReply, Service, Value, WantedPrimary,
+    Batch, ChosenReply, ClusterError, Heartbeat, OfCluster, Phase, PrimaryRequest, Proposal,
+    ProposalReply, Service, Value, WantedPrimary,
 };
 use shared::problem::Problem;
 use shared::spans::{self, SpanScope};
@@ -58,9 +59,6 @@ pub(crate) const MAX_CHANGES: usize = 4;
 
 /// The longest request for another primary, in bytes: two names and some numbers, in JSON.
 const PRIMARY_REQUEST_BYTES: usize = 4 << 10;
-
-/// The longest [`Ending`]. Bytes.
-const ENDING_BYTES: usize = 4 << 10;
 
 /// The most entries in one answer to a fetch.
 const MAX_PAGE_ENTRIES: usize = 1_024;
@@ -110,7 +108,7 @@ pub(crate) fn routes(front: Front) -> Router {
     let body = BodyLimit { what: "proposal", bytes: front.max_value_bytes + PROPOSAL_OVERHEAD };
     let places = (front.handle.clone(), Arc::new(Semaphore::new(WAITING_PROPOSALS)));
     let sign_of_life = BodyLimit { what: "heartbeat", bytes: HEARTBEAT_BYTES };
-    let end = BodyLimit { what: "word of an end", bytes: ENDING_BYTES };
+    let end = BodyLimit { what: "word of an end", bytes: endings::ENDING_BYTES };
     let other_primary =
         BodyLimit { what: "request for another primary", bytes: PRIMARY_REQUEST_BYTES };
     let other_acceptors =
@@ -122,7 +120,7 @@ pub(crate) fn routes(front: Front) -> Router {
         .route("/v1/proposals", proposals)
         .route("/v1/chosen", get(chosen))
         .route("/v1/heartbeats", post(heartbeat).layer(axum::Extension(sign_of_life)))
-        .route("/v1/endings", post(ending).layer(axum::Extension(end)))
+        .route("/v1/endings", post(endings::ending).layer(axum::Extension(end)))
         .route("/v1/primary", post(primary).layer(axum::Extension(other_primary)))
         .route("/v1/acceptors", post(acceptors::acceptors).layer(axum::Extension(other_acceptors)))
         .route("/v1/status", get(status))
@@ -232,20 +230,6 @@ async fn heartbeat(
     let cluster = front.handle.same_cluster(heartbeat.cluster).map_err(Problem::of_cluster)?;
     let answer = front.handle.heartbeat(heartbeat).await.map_err(no_answer)?;
     let answer = answer.map_err(|too_far| Problem::bad_request(too_far.to_string()))?;
-    Ok(reply.send(&OfCluster::new(cluster, answer)))
-}
-
-/// The leader ends: an election may begin though acceptors have just heard of it. That it is
-/// the one who says so is all that is asked, for an election too many does no harm.
-async fn ending(
-    State(front): State<Front>,
-    caller: Caller,
-    reply: Reply,
-    Wire(ending): Wire<Ending>,
-) -> Result<Response, Problem> {
-    caller.must_be(Service::Coordinator, &ending.coordinator)?;
-    let cluster = front.handle.same_cluster(ending.cluster).map_err(Problem::of_cluster)?;
-    let answer = front.handle.ending(ending.instance).await.map_err(no_answer)?;
     Ok(reply.send(&OfCluster::new(cluster, answer)))
 }
 

@@ -23,17 +23,20 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::base_url::BaseUrl;
-use crate::client::{AcceptorClient, CallError, known_succession};
+use crate::client::{CallError, known_succession};
 use crate::health::Check;
-use crate::ids::{ClusterId, Generation, Instance, Name};
+use crate::ids::{ClusterId, Instance, Name};
 use crate::message::{
     Announced, Announcement, KnownSuccession, Member, NameConflict, Service, Succession,
 };
 use crate::wire::Reply;
 
+mod acceptors;
 mod known;
 pub mod presence;
 
+pub use acceptors::Acceptors;
+use acceptors::learn_names;
 pub use known::{Known, Listing};
 
 /// How often a service announces itself.
@@ -42,56 +45,6 @@ pub const INTERVAL: Duration = Duration::from_millis(500);
 const WITHDRAWING: Duration = Duration::from_millis(200);
 /// How long a member is believed in after it was last heard of.
 pub const EXPIRY: Duration = Duration::from_secs(10);
-
-/// The acceptors as they are known here: those of the flags, until one of them tells of
-/// others that have followed. Nothing that must hold rests on it.
-#[derive(Clone, Debug)]
-pub struct Acceptors {
-    /// What made them the acceptors, once one of them has told of a change.
-    pub succession: Option<Succession>,
-    /// A client for each.
-    pub clients: Arc<[AcceptorClient]>,
-    /// The name by which each answered last, by its address: who is long gone keeps it.
-    pub names: BTreeMap<String, Name>,
-    /// Where else somebody may know who the acceptors are by now.
-    pub beside: Arc<[BaseUrl]>,
-}
-
-impl Acceptors {
-    /// Those of the flags.
-    #[must_use]
-    pub fn configured(clients: &[AcceptorClient]) -> Self {
-        let (names, beside) = Default::default();
-        Self { succession: None, clients: clients.into(), names, beside }
-    }
-
-    /// Of which generation they are, as far as is known.
-    #[must_use]
-    pub fn generation(&self) -> Generation {
-        self.succession.as_ref().map_or(Generation(0), Succession::generation)
-    }
-
-    /// Those that follow in a succession, if they are later ones.
-    #[must_use]
-    pub fn succeeded_by(&self, succession: &Succession) -> Option<Self> {
-        let is_later = succession.generation() > self.generation();
-        let urls = succession.next().urls.iter().map(|url| url.parse::<BaseUrl>());
-        let urls: Vec<BaseUrl> = urls.collect::<Result<_, _>>().ok().filter(|_| is_later)?;
-        let clients = urls.into_iter().map(AcceptorClient::new).collect();
-        let beside = Arc::clone(&self.beside);
-        let next = Self { succession: Some(succession.clone()), clients, beside, ..self.clone() };
-        Some(next.named(BTreeMap::new()))
-    }
-
-    /// With these names, by address, beside those that are known: only the present ones'.
-    #[must_use]
-    pub fn named(mut self, names: BTreeMap<String, Name>) -> Self {
-        self.names.extend(names);
-        let clients = &self.clients;
-        self.names.retain(|url, _| clients.iter().any(|client| client.url().as_str() == *url));
-        self
-    }
-}
 
 /// What a service learns of the others.
 #[derive(Debug)]
@@ -186,18 +139,6 @@ async fn announce(
             present.send_replace(next);
         }
     }
-}
-
-/// Takes note by which name each of the acceptors answers.
-fn learn_names(present: &watch::Sender<Acceptors>, answers: &[(String, Announced)]) {
-    let name = |(url, answer): &(String, Announced)| (url.clone(), answer.acceptor.name.clone());
-    let told = answers.iter().map(name).collect();
-    present.send_if_modified(|known| {
-        let named = known.clone().named(told);
-        let is_news = named.names != known.names;
-        known.names = named.names;
-        is_news
-    });
 }
 
 /// Who else may know of a change of the acceptors: coordinators and replicas, for whoever has

@@ -144,8 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_number_of_acceptors_of_a_folder_is_that_of_the_first_start_until_the_cluster_changes_it()
-     {
+    async fn a_folder_has_as_many_acceptors_as_at_its_last_start_unless_the_cluster_has_others() {
         let temp = tempfile::tempdir().unwrap();
         drop(claim(temp.path(), 5, &[]).unwrap());
         drop(pass(temp.path(), 3, &[]).await.expect("nothing was started with the other number"));

@@ -11,8 +11,8 @@
 //! whose writing end only this process has, and takes its end for SIGTERM
 //! (`services::end_with_parent`).
 //!
-//! In reading order: `plan` (names, ports, command lines), `tls`, `checks`, `acceptors`, `logs`, `supervisor`
-//! (one service's lives), `ready`, `report`.
+//! In reading order: `plan` (names, ports, command lines), `tls`, `checks`, `acceptors`, `logs`,
+//! `supervisor` (one service's lives), `ready`, `report`.
 
 mod acceptors;
 pub(crate) mod checks;
