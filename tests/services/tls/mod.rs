@@ -4,8 +4,8 @@
 mod bad_files;
 mod certificates;
 mod cluster;
-mod named;
 mod identities;
+mod named;
 mod renewal;
 mod routes;
 mod tokens;
