@@ -151,6 +151,7 @@ fn wait_for_verdict(service: &mut Process, said_before: usize) -> Result<Option<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn a_damaged_database_of_a_replica_is_noticed_and_named() -> Result<()> {
     let options = Options::default();
     Scenario::run(

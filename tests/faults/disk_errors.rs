@@ -94,6 +94,7 @@ async fn a_quorum_fails(scenario: &mut Scenario, calls: &str) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn a_replica_whose_disk_fails_ends_and_another_takes_over() -> Result<()> {
     if !can_inject()? {
         return Ok(());

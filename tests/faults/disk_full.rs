@@ -162,6 +162,7 @@ async fn refusal(cluster: &Cluster) -> Result<Option<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn replicas_whose_disks_fill_up_refuse_mutations_read_on_and_heal() -> Result<()> {
     let Some(disks) = disks(3)? else { return Ok(()) };
     let names = ["replica-1", "replica-2", "replica-3"];

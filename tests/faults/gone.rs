@@ -11,6 +11,7 @@ use crate::scenario::Scenario;
 const MORE_THAN_FIT: usize = 3_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn two_of_three_replicas_that_are_gone_do_not_fill_the_acceptors_up() -> Result<()> {
     let small = ["--max-votes-mib", "8", "--segment-mib", "1"];
     let soon = ["--replica-gone-after", "3"];

@@ -57,6 +57,7 @@ async fn lock(folder: &Path) -> Result<SqliteConnection> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn a_primary_whose_database_another_process_locks_is_replaced() -> Result<()> {
     Scenario::run("locked primary", &Options::default(), Shape::default(), async |scenario| {
         let (primary, _) = scenario.replicas().await?;

@@ -109,6 +109,7 @@ async fn a_primary_cut_off_from_all_others_answers_no_one() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn a_leader_cut_off_from_all_others_is_replaced() -> Result<()> {
     Scenario::run("a leader on its own", &NETWORKED(), Shape::default(), async |scenario| {
         for fault in [Fault::Silent, Fault::AnswersLost, Fault::Cut] {
@@ -127,6 +128,7 @@ async fn a_leader_cut_off_from_all_others_is_replaced() -> Result<()> {
 const READING: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn a_backup_cut_off_from_the_acceptors_fails_no_read() -> Result<()> {
     Scenario::run("a backup without acceptors", &NETWORKED(), Shape::default(), async |scenario| {
         for fault in [Fault::Silent, Fault::Cut, Fault::AnswersLost] {

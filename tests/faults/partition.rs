@@ -23,6 +23,7 @@ use crate::scenario::Scenario;
 const BLACKOUT: Duration = Duration::from_secs(5);
 
 #[test]
+#[ignore = "long: `.ci/long` runs it"]
 fn a_leader_whose_packets_are_lost_is_replaced_and_chooses_nothing() -> Result<()> {
     among_hosts("a leader's packets lost", async |scenario, lan| {
         for ways in WAYS {
@@ -61,6 +62,7 @@ fn a_primary_whose_packets_are_lost_is_replaced_and_answers_no_one() -> Result<(
 }
 
 #[test]
+#[ignore = "long: `.ci/long` runs it"]
 fn a_minority_with_leader_and_primary_acknowledges_nothing_and_the_majority_goes_on() -> Result<()>
 {
     among_hosts("a minority", async |scenario, lan| {
@@ -138,6 +140,7 @@ enum Halves {
 
 /// Everybody sees somebody, but not everybody sees everybody.
 #[test]
+#[ignore = "long: `.ci/long` runs it"]
 fn a_network_that_has_lost_some_of_its_links_goes_on() -> Result<()> {
     among_hosts("links lost", async |scenario, lan| {
         for number in 0..LINKS {
@@ -196,6 +199,7 @@ async fn lost_links(scenario: &Scenario, number: usize) -> Result<Partition> {
 }
 
 #[test]
+#[ignore = "long: `.ci/long` runs it"]
 fn cables_that_come_and_go_lose_nothing() -> Result<()> {
     among_hosts("flapping cables", async |scenario, lan| {
         let names = scenario.cluster.all();
@@ -231,6 +235,7 @@ fn cables_that_come_and_go_lose_nothing() -> Result<()> {
 /// before the next attempt. Services give up their requests, and with them the
 /// connections, long before.
 #[test]
+#[ignore = "long: `.ci/long` runs it"]
 fn connections_that_were_dead_for_seconds_hold_nobody_up() -> Result<()> {
     among_hosts("a blackout", async |scenario, lan| {
         scenario.must_leave_open(1);

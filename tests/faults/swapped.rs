@@ -52,6 +52,7 @@ async fn an_acceptor_without_its_disk_is_not_counted() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn data_directories_swapped_between_services_are_refused() -> Result<()> {
     Scenario::run("swapped data", &Options::default(), Shape::default(), async |scenario| {
         for (one, other) in
@@ -91,6 +92,7 @@ async fn data_directories_swapped_between_services_are_refused() -> Result<()> {
 /// The logs alone are swapped, under the names of their new owners: votes stay with who
 /// cast them, wherever they are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn acceptors_whose_logs_are_swapped_vote_as_each_other_and_lose_nothing() -> Result<()> {
     Scenario::run("swapped logs", &Options::default(), Shape::default(), async |scenario| {
         for name in ["acceptor-1", "acceptor-2"] {
@@ -111,6 +113,7 @@ async fn acceptors_whose_logs_are_swapped_vote_as_each_other_and_lose_nothing() 
 /// A copy of another's log is no third vote: with one of the two originals gone there is
 /// no quorum.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn an_acceptor_copied_onto_another_counts_once() -> Result<()> {
     Scenario::run("a copied acceptor", &Options::default(), Shape::default(), async |scenario| {
         let (source, target) = (

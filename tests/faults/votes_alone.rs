@@ -25,6 +25,7 @@ const ABSENT: &str = "acceptor-3";
 const ALONE: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn what_one_undamaged_acceptor_alone_has_kept_is_not_lost() -> Result<()> {
     Scenario::run("votes alone", &Options::default(), Shape::default(), async |scenario| {
         let (primary, backups) = scenario.replicas().await?;

@@ -273,6 +273,7 @@ async fn a_replica_that_missed_the_change_is_told_by_the_other_services() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn what_could_not_go_on_is_refused_and_says_what_to_do() -> Result<()> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let mut ports = Ports::reserve()?;

@@ -66,6 +66,7 @@ impl Mirror {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn a_watch_loses_and_repeats_nothing_while_replicas_are_killed() -> Result<()> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let writer = client_of(&cluster, 0)?;

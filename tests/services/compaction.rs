@@ -194,6 +194,7 @@ fn file_bytes(folder: &Path) -> Result<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn a_few_keys_that_are_overwritten_for_ever_take_bounded_space() -> Result<()> {
     const { assert!(WRITES * VALUE_BYTES > 3 * MOST_BYTES / 2, "it would not fit unless it is dropped") };
     let (retained, slots) = (RETAINED.to_string(), RETAINED_SLOTS.to_string());
@@ -248,6 +249,7 @@ async fn a_few_keys_that_are_overwritten_for_ever_take_bounded_space() -> Result
 
 /// The primary was told how old history may be.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn history_is_dropped_by_its_age_and_what_there_is_stays() -> Result<()> {
     let cluster = Cluster::start(synod(), Size::default(), &[("SYNOD_RETAIN", "2s")]).await?;
     put(&cluster, "kept", "as it was").await?;

@@ -39,6 +39,7 @@ fn leftovers(dir: &Path) -> Result<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn every_role_is_killed_under_load_and_every_write_is_found_again() -> Result<()> {
     let (dir, ports) = (TempDir::new()?, Ports::reserve()?);
     let mut demo = demo(dir.path(), &ports, &["--seconds", "13", "--every", "2"]);

@@ -128,6 +128,7 @@ async fn serves(cluster: &Cluster, service: &str, connections: usize) -> Result<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn clients_that_never_read_a_stream_do_not_hold_the_balancers_places() -> Result<()> {
     const PLACES: usize = 20;
     let few: &[&str] = &["--max-connections", "20"];

@@ -141,6 +141,7 @@ async fn counted(guarded: &Guarded, series: &str) -> Result<f64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn keys_at_a_url_are_fetched_once_they_can_be_and_kept_while_they_cannot() -> Result<()> {
     // Nobody is there when the replicas start.
     let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();

@@ -204,6 +204,7 @@ async fn a_line_is_served_in_order_of_arrival_over_changes_of_primary() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn an_idle_cluster_ends_leases_after_their_time_and_not_before() -> Result<()> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let front = Door::of(&cluster, "balancer-1");
@@ -251,6 +252,7 @@ const KEYS: usize = 100_000;
 const AT_ONCE: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn the_end_of_a_lease_with_100_000_keys_holds_nobody_up() -> Result<()> {
     let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let front = Door::of(&cluster, "balancer-1");

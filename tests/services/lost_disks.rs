@@ -68,6 +68,7 @@ async fn without_the_slowest(
 /// the disks of the other two may be lost. The second: all three have it durably, so it is
 /// trimmed, and any two disks may be lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn two_disks_and_both_coordinators_lose_nothing_while_the_slowest_replica_is_waited_for()
 -> Result<()> {
     let mut cluster = Cluster::start_with(synod(), &Options::default()).await?;

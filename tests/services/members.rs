@@ -113,6 +113,7 @@ async fn count(cluster: &Cluster, replicas: &[&str], acknowledged: usize) -> Res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn replicas_are_taken_out_under_load_and_only_new_ones_come_back() -> Result<()> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     is_refused(&cluster, "replica-9", (StatusCode::NOT_FOUND, "replica-9")).await?;

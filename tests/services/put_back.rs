@@ -83,6 +83,7 @@ fn says_why_it_ended(cluster: &mut Cluster, words: &str) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn a_replica_with_another_history_ends_and_answers_nothing_from_it() -> Result<()> {
     let mut cluster = put_back().await?;
     for name in cluster.all().into_iter().filter(|name| name != ODD) {

@@ -81,6 +81,7 @@ async fn synod_verb(front: &str, args: &[&str]) -> Result<std::process::Output> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn a_tree_of_files_survives_import_failover_and_export() -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let source = scratch.path().join("tree");

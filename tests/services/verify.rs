@@ -111,6 +111,7 @@ fn ended(cluster: &mut Cluster, name: &str, words: &[&str]) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn replicas_are_compared_while_clients_write_and_the_odd_one_ends_for_good() -> Result<()> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let synod = Synod::at(cluster.front());

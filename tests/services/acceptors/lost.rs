@@ -14,6 +14,7 @@ async fn shown_by(cluster: &Cluster, replica: &str, kind: &str, name: &str) -> R
 
 /// No service lists it any more, and a replica that starts now has never heard of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn an_acceptor_that_is_long_dead_is_shown_and_replaced_by_its_name() -> Result<()> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let mut ports = Ports::reserve()?;
@@ -56,6 +57,7 @@ async fn an_acceptor_that_is_long_dead_is_shown_and_replaced_by_its_name() -> Re
 
 /// The host of both is gone, and others come on a new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn an_acceptor_and_a_replica_that_are_lost_together_are_both_replaced() -> Result<()> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let mut ports = Ports::reserve()?;

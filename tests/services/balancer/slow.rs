@@ -19,6 +19,7 @@ fn ejected(shown: &Value) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn a_slow_replica_is_left_alone_and_comes_back_with_a_small_share() -> Result<()> {
     let told = ["--slow-start-ms", "3000"];
     let args: &[(&str, &[&str])] = &[(BALANCER, &told)];

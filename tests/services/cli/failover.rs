@@ -13,6 +13,7 @@ use super::command::Synod;
 use crate::synod;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn the_next_address_is_asked_where_one_is_dead_or_does_not_answer() -> Result<()> {
     let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let unused = TcpListener::bind("127.0.0.1:0")?.local_addr()?;

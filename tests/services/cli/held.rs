@@ -103,6 +103,7 @@ async fn a_lock_that_is_lost_ends_the_command_and_all_that_it_started() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn a_guard_keeps_its_lock_over_a_kill_and_knows_when_it_may_be_lost() -> Result<()> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let client = Client::new(cluster.front())?;

@@ -40,6 +40,7 @@ pub(super) const INTERNAL: &[(&str, &str, &[&str])] = &[
     ("coordinator", "POST /v1/heartbeats", &["replica"]),
     ("coordinator", "POST /v1/primary", &["replica"]),
     ("coordinator", "POST /v1/acceptors", &["replica"]),
+    ("coordinator", "POST /v1/endings", &["coordinator"]),
     ("replica", "GET /v1/succession", SERVICES),
     ("replica", "GET /v1/replication/log", &["replica", "operator"]),
     ("replica", "GET /v1/replication/snapshot", &["replica"]),

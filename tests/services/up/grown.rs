@@ -32,6 +32,7 @@ impl Up {
 
 /// As the documentation of changes of the acceptors says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn up_goes_on_with_as_many_acceptors_as_the_cluster_was_given() -> Result<()> {
     let temp = tempfile::tempdir()?;
     let dir = temp.path();

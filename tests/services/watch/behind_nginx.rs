@@ -36,6 +36,7 @@ fn configuration(folder: &Path, port: u16, to: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `.ci/long` runs it"]
 async fn nginx_at_its_defaults_passes_events_on_at_once() -> Result<()> {
     let nginx = ["/usr/sbin/nginx", "/usr/bin/nginx"].map(Path::new);
     let Some(nginx) = nginx.into_iter().find(|path| path.exists()) else {

@@ -74,7 +74,10 @@ impl Suite {
                 .iter()
                 .map(|(from, runs)| words(&format!("{SIMULATOR} -- --from {from} --runs {runs}")))
                 .collect(),
-            Self::Faults(name) | Self::Services(name) => vec![self.filtered(&[name])],
+            // Also those that are too long for each change.
+            Self::Faults(name) | Self::Services(name) => {
+                vec![self.filtered(&["--include-ignored", name])]
+            }
             Self::Linearizability => vec![self.filtered(&["linearizability::"])],
             // The tests of a crate in several binaries: the first that fails is enough.
             Self::Crate(_) | Self::Model => vec![self.cargo_test()],

@@ -270,7 +270,10 @@ async fn no_more_is_ever_copied_than_is_noted_however_much_is_written_meanwhile(
         let (executed, copied) =
             tokio::join!(execute_and_store(&mut store.writer, run), store.checkpointer.copy());
         executed.unwrap();
-        assert!(matches!(copied, Ok(Copied::All { .. })), "nobody else reads: {copied:?}");
+        // Nobody else reads. Whoever looks while a writer is about to change the header of the
+        // WAL's index is told to come again, and has copied nothing.
+        let is_well = matches!(copied, Ok(Copied::All { .. }) | Err(StoreError::Busy(_)));
+        assert!(is_well, "{copied:?}");
         let row = sqlx::query("PRAGMA wal_checkpoint(NOOP)").fetch_one(&mut looks).await.unwrap();
         let copied: i64 = row.get(2);
         let (_, noted) = copying::read(&note_of(&path)).unwrap().unwrap();
