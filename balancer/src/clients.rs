@@ -46,8 +46,14 @@ const REFUSED_AT_ONCE: u32 = 20;
 /// See there.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Of the places for requests the last fourth is for clients that hold less than their
-/// share.
+/// share. …
 const KEPT: usize = 4;
+/// … While one is alone, it is only one part of so many, for whoever comes to be heard.
+const KEPT_ALONE: usize = 64;
+/// Who has asked within this time is there.
+const LATELY: Duration = Duration::from_secs(10);
+/// No client's number.
+const NOBODY: u64 = u64::MAX;
 
 /// What a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +97,7 @@ enum Identity {
 /// One client, or all that are not told apart.
 #[derive(Debug)]
 pub(crate) struct Client<C: Clock = MonotonicClock> {
+    number: u64,
     bucket: Option<Bucket<C>>,
     in_flight: AtomicUsize,
     /// The millisecond of its last request.
@@ -114,6 +121,13 @@ pub(crate) struct Clients<C: Clock = MonotonicClock> {
     /// Clients that have requests in flight.
     active: AtomicUsize,
     refused: [AtomicU64; Reason::NAMES.len()],
+    /// How many clients were made, of which each has its number.
+    made: AtomicU64,
+    /// Who has asked last, and in which millisecond.
+    latest: AtomicU64,
+    latest_at: AtomicU64,
+    /// Up to which millisecond more than one client is there.
+    two_until: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -150,7 +164,7 @@ impl<C: Clock + Clone> Clients<C> {
         let began = clock.now();
         let known = Known { clients: BTreeMap::new(), cleaned_at: Duration::ZERO };
         Self {
-            others: Arc::new(Client::new(limits, &clock)),
+            others: Arc::new(Client::new(0, limits, &clock)),
             limits,
             trusted,
             clock,
@@ -160,6 +174,10 @@ impl<C: Clock + Clone> Clients<C> {
             in_flight: AtomicUsize::new(0),
             active: AtomicUsize::new(0),
             refused: std::array::from_fn(|_| AtomicU64::new(0)),
+            made: AtomicU64::new(0),
+            latest: AtomicU64::new(NOBODY),
+            latest_at: AtomicU64::new(0),
+            two_until: AtomicU64::new(0),
         }
     }
 
@@ -231,7 +249,8 @@ impl<C: Clock + Clone> Clients<C> {
         if known.clients.len() >= MAX_CLIENTS {
             return Arc::clone(&self.others);
         }
-        let client = Arc::new(Client::new(self.limits, &self.clock));
+        let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+        let client = Arc::new(Client::new(number, self.limits, &self.clock));
         client.use_at(now);
         known.clients.insert(identity, Arc::clone(&client));
         client
@@ -249,13 +268,14 @@ impl<C: Clock + Clone> Clients<C> {
     /// When its client has taken what it may.
     pub(crate) fn admit(&self, client: &Arc<Client<C>>) -> Result<Held<'_, C>, Refused> {
         let now = self.now();
+        self.meet(client, now);
         client.use_at(now);
         if client.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
             self.active.fetch_add(1, Ordering::Relaxed);
         }
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let held = Held { clients: self, client: Arc::clone(client) };
-        match self.judge(client) {
+        match self.judge(client, now) {
             Ok(()) => Ok(held),
             Err((reason, detail, retry_after)) => {
                 drop(held);
@@ -267,8 +287,25 @@ impl<C: Clock + Clone> Clients<C> {
         }
     }
 
+    /// Notes whether somebody else has asked lately.
+    fn meet(&self, client: &Client<C>, now: Duration) {
+        let now = millis(now);
+        let before = self.latest.swap(client.number, Ordering::Relaxed);
+        let asked_at = self.latest_at.swap(now, Ordering::Relaxed);
+        if ![NOBODY, client.number].contains(&before)
+            && now.saturating_sub(asked_at) < millis(LATELY)
+        {
+            self.two_until.store(now + millis(LATELY), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether nobody but one client has asked lately: it takes nothing from anybody.
+    fn is_alone(&self, now: Duration) -> bool {
+        self.two_until.load(Ordering::Relaxed) <= millis(now)
+    }
+
     /// Of a request that is counted already.
-    fn judge(&self, client: &Client<C>) -> Result<(), (Reason, String, Duration)> {
+    fn judge(&self, client: &Client<C>, now: Duration) -> Result<(), (Reason, String, Duration)> {
         const SOON: Duration = Duration::from_secs(1);
         let Limits { requests, places, .. } = self.limits;
         let own = client.in_flight.load(Ordering::Relaxed);
@@ -277,11 +314,12 @@ impl<C: Clock + Clone> Clients<C> {
             return Err((Reason::Requests, detail, SOON));
         }
         let share = (places / (self.active.load(Ordering::Relaxed) + 1)).max(1);
-        let is_tight = self.in_flight.load(Ordering::Relaxed) > places - places / KEPT;
+        let kept = if self.is_alone(now) { (places / KEPT_ALONE).max(1) } else { places / KEPT };
+        let is_tight = self.in_flight.load(Ordering::Relaxed) > places - kept;
         if is_tight && places >= KEPT && own > share {
             let detail = format!(
-                "this client has {share} requests in flight, its share of the {places} places \
-                 (--max-requests), and others want theirs"
+                "this client has its share of the {places} places for requests \
+                 (--max-requests), of which the last {kept} are for others"
             );
             return Err((Reason::Share, detail, SOON));
         }
@@ -296,10 +334,15 @@ impl<C: Clock + Clone> Clients<C> {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl<C: Clock + Clone> Client<C> {
-    fn new(limits: Limits, clock: &C) -> Self {
+    fn new(number: u64, limits: Limits, clock: &C) -> Self {
         let quota = limits.rate.map(|rate| Quota::per_second(rate).allow_burst(limits.burst));
         Self {
+            number,
             bucket: quota.map(|quota| RateLimiter::direct_with_clock(quota, clock.clone())),
             in_flight: AtomicUsize::new(0),
             used: AtomicU64::new(0),
@@ -310,8 +353,7 @@ impl<C: Clock + Clone> Client<C> {
 
 impl<C: Clock> Client<C> {
     fn use_at(&self, now: Duration) {
-        let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        self.used.store(millis, Ordering::Relaxed);
+        self.used.store(millis(now), Ordering::Relaxed);
     }
 
     fn used(&self) -> Duration {

@@ -71,14 +71,31 @@ fn a_client_has_so_many_requests_at_once() {
 fn where_all_is_taken_everybody_has_a_fair_share() {
     let (clients, _clock) = clients(limits(None, 1, None));
     let (first, second) = (clients.at(address(1)), clients.at(address(2)));
+    let (present, _) = take(&clients, &second, 1);
     let (flood, refused) = take(&clients, &first, 100);
-    assert_eq!(flood.len(), PLACES - PLACES / KEPT, "the last places are not for it");
+    assert_eq!(flood.len(), PLACES - PLACES / KEPT - 1, "the last places are not for it");
     assert!(refused.iter().all(|refused| refused.reason == Reason::Share));
     let (calm, refused) = take(&clients, &second, PLACES / KEPT);
     assert_eq!((calm.len(), refused.len()), (PLACES / KEPT, 0));
-    drop((flood, calm));
+    drop((present, flood, calm));
     assert_eq!(clients.in_flight.load(Ordering::Relaxed), 0);
     assert_eq!(clients.active.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn who_is_alone_has_all_but_the_last_places_until_somebody_else_comes() {
+    let (clients, clock) = clients(limits(None, 1, None));
+    let (first, second) = (clients.at(address(1)), clients.at(address(2)));
+    let (mut alone, refused) = take(&clients, &first, PLACES);
+    assert_eq!((alone.len(), refused.len()), (PLACES - 1, 1));
+    let (other, _) = take(&clients, &second, 1);
+    assert_eq!(other.len(), 1, "whoever comes gets the last place");
+    drop(other);
+    alone.pop();
+    let (more, refused) = take(&clients, &first, 1);
+    assert_eq!((more.len(), refused[0].reason), (0, Reason::Share), "it is not alone any more");
+    clock.advance(LATELY);
+    assert_eq!(take(&clients, &first, 1).0.len(), 1, "it is alone again");
 }
 
 #[test]
