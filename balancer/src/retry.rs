@@ -32,6 +32,10 @@ const LOCAL: &str = "consistency=local";
 
 /// Where queries are asked, by POST for want of a safe method with a body.
 const QUERIES: &str = "/v1/sql";
+/// Where keys are rolled back, …
+const ROLLBACK: &str = "/v1/rollback";
+/// … unless it is only asked what that would change.
+const DRY_RUN: [&str; 3] = ["dry_run", "dry_run=true", "dry_run=1"];
 
 /// What any replica knows without a quorum.
 const OF_ANY_REPLICA: [&str; 2] = ["/v1/cluster", "/openapi.json"];
@@ -43,11 +47,15 @@ const LOCKS: &str = "/v1/locks/";
 /// No request waits longer for one.
 const LONGEST_LOCK_WAIT: Duration = Duration::from_secs(600);
 
-/// What a request asks of a replica: safe methods (RFC 9110, section 9.2.1) and queries
-/// read, and without a quorum where they say so or ask of the cluster itself.
+/// What a request asks of a replica: safe methods (RFC 9110, section 9.2.1), queries
+/// and dry runs read, and without a quorum where they say so or ask of the cluster itself.
 pub(crate) fn intent_of(method: &Method, uri: &Uri) -> Intent {
-    let says_local = || uri.query().is_some_and(|query| query.split('&').any(|pair| pair == LOCAL));
-    let is_query = method == Method::POST && uri.path() == QUERIES;
+    let says = |words: &[&str]| {
+        uri.query().is_some_and(|query| query.split('&').any(|pair| words.contains(&pair)))
+    };
+    let says_local = || says(&[LOCAL]);
+    let is_query = method == Method::POST
+        && (uri.path() == QUERIES || uri.path() == ROLLBACK && says(&DRY_RUN));
     if !method.is_safe() && !is_query {
         Intent::Mutation
     } else if OF_ANY_REPLICA.contains(&uri.path()) || says_local() {

@@ -61,6 +61,17 @@ fn a_query_reads_once_though_it_is_posted() {
     assert_eq!(of(Method::POST, "/v1/sql?consistency=local"), Intent::LocalRead);
     assert_eq!(of(Method::PUT, "/v1/sql"), Intent::Mutation);
     assert_eq!(of(Method::POST, "/v1/kv/v1/sql"), Intent::Mutation);
+    for dry in ["dry_run", "dry_run=1", "dry_run=true"] {
+        let of = |more: &str| {
+            intent_of(&Method::POST, &format!("/v1/rollback?{dry}{more}").parse().unwrap())
+        };
+        assert_eq!((of(""), of("&consistency=local")), (Intent::Read, Intent::LocalRead), "{dry}");
+    }
+    for wet in ["", "?dry_run=false", "?dry_run=0", "?dry_run=maybe", "?all&x=dry_run"] {
+        let uri = format!("/v1/rollback{wet}").parse().unwrap();
+        assert_eq!(intent_of(&Method::POST, &uri), Intent::Mutation, "{wet}");
+    }
+    assert_eq!(of(Method::POST, "/v1/txn?dry_run=true"), Intent::Mutation);
     assert!(may_be_asked_twice(Intent::Read, &Method::GET));
     assert!(!may_be_asked_twice(Intent::Read, &Method::POST));
     let too_long = Problem::timeout("").with_retryable(Retryable::No);
