@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{FromRequest as _, Path, Query, Request, State};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use axum::{Extension, Router};
@@ -25,6 +26,7 @@ use shared::message::{
     SuccessionRequest, Watermarks,
 };
 use shared::problem::{Problem, Retryable};
+use shared::query::refuse_all;
 use shared::server::{Answering, Direct, RequestBody, Routes};
 use shared::spans::{self, SpanScope};
 use shared::status::Identity;
@@ -172,7 +174,7 @@ pub(crate) fn routes(service: Arc<Service>) -> Routes {
             "/v1/members/{name}",
             put(announce).layer(limited("member", SMALL_BYTES)).delete(withdraw),
         )
-        .route("/v1/status", get(status::status))
+        .route("/v1/status", get(status::status).route_layer(from_fn(refuse_all)))
         .merge(spans::routes(SpanScope::Service(service.own.name.clone())))
         .with_state(service)
         .merge(health::routes(checks));

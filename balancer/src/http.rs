@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::middleware::from_fn;
 use axum::routing::get;
 use axum::{Json, Router};
 use http::request::Parts;
@@ -21,8 +22,10 @@ use shared::health::{self, Check};
 use shared::ids::{Epoch, Name, Slot};
 use shared::message::Service;
 use shared::metrics::Metrics;
+use shared::openapi;
 use shared::places::ClientNetwork;
 use shared::problem::{Outcome, Problem};
+use shared::query::refuse_all;
 use shared::server::{Admission, RequestBody, Requests, expose, with_fallbacks};
 use shared::spans::{self, Gather, SpanScope};
 use shared::status::{Identity, Status};
@@ -31,6 +34,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::clients::{Client, Clients, Refused};
 use crate::endpoints::Endpoints;
+use crate::openapi::with_own_paths;
 use crate::operator::{self, Operated};
 use crate::operators::Operators;
 use crate::pool::{Endpoint, Health, Intent, Pool, Reads, Role, To};
@@ -98,7 +102,7 @@ enum Answerer {
 /// clients. The path is looked at as it came: a replica decodes nothing but keys, so what
 /// is spelt otherwise is nothing to it either.
 fn answerer_of(method: &Method, path: &str) -> Answerer {
-    if path == "/openapi.json" {
+    if path == openapi::PATH {
         return Answerer::Replica;
     }
     let Some(below) = path.strip_prefix("/v1/") else { return Answerer::Balancer };
@@ -212,8 +216,13 @@ impl Front {
             Ok(_held) => match not_operator {
                 None => {
                     let learn = self.clients.to_learn(request.headers());
+                    let is_contract = request.uri().path() == openapi::PATH;
+                    let method = request.method().clone();
                     let answer = self.proxy.forward(peer.address, request, trace).await;
                     learn.iter().for_each(|learn| learn(&answer));
+                    if is_contract {
+                        return with_own_paths(&method, answer).await;
+                    }
                     return answer;
                 }
                 Some(problem) => problem,
@@ -269,7 +278,7 @@ fn own_routes(
         }
     };
     Router::new()
-        .route("/v1/status", get(status))
+        .route("/v1/status", get(status).route_layer(from_fn(refuse_all)))
         .with_state(Arc::new(StatusState { identity, endpoints, proxy }))
         .merge(health::routes(ready))
         .merge(console::routes())

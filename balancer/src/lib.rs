@@ -21,7 +21,7 @@
 //! [`status`] (what a replica says of itself, pure), `clients` (what one client may take),
 //! `endpoints` (the pool behind a lock), `health` (discovery and checks), `proxy` (the way
 //! of a request), `operator` (what the operator sees and says), `operators` (whose word that
-//! is), `http` (what is answered here, what is passed on), `metrics`, `news` (what happens), `args` (the flags). The
+//! is), `http` (what is answered here, what is passed on), `openapi` (the contract of both), `metrics`, `news` (what happens), `args` (the flags). The
 //! connections to the replicas are those that all services speak to each other by
 //! (`shared::client`).
 //!
@@ -43,6 +43,7 @@ mod news;
 mod operators;
 
 mod http;
+mod openapi;
 mod operator;
 mod proxy;
 

@@ -3,24 +3,32 @@
 //! It is this balancer's own memory, and ends with its process; other balancers know
 //! nothing of it. Of an endpoint it is by name, so that it outlives the endpoint's restart.
 
+mod shown;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Path, Request, State};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use http::{HeaderMap, Uri, header};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use shared::deadline::Deadline;
-use shared::ids::{Epoch, Name, Slot};
+use serde_json::json;
+use shared::deadline::{Deadline, TIMEOUT};
+use shared::fields::refuse_but_json;
+use shared::ids::Name;
+use shared::openapi::{Entry, content};
 use shared::problem::{Outcome, Problem};
-use shared::wire::{BodyLimit, Encoding, MediaType, read_body};
+use shared::query::{Parameter, Query, refuse_all};
+use shared::wire::{BodyLimit, Encoding, read_body};
 
-use crate::clients::{Clients, Limits};
+use self::shown::{Ordered, Shared, Shown};
+use crate::clients::Clients;
 use crate::endpoints::Endpoints;
-use crate::pool::{Budget, Endpoint, Health, Order, Policy, Pool, Reads, Role, Service};
+use crate::pool::{Order, Policy, Service};
 
 /// The routes, as they stand in metrics.
 pub(crate) const SHOW: &str = "/v1/balancer";
@@ -40,7 +48,7 @@ pub(crate) struct Operated {
 
 pub(crate) fn routes(operated: Operated) -> Router {
     Router::new()
-        .route(SHOW, get(show))
+        .route(SHOW, get(show).route_layer(from_fn(refuse_all)))
         .route(ENDPOINT, put(order))
         .route(POLICY, put(policy))
         .with_state(Arc::new(operated))
@@ -52,188 +60,48 @@ pub(crate) fn route_of(path: &str) -> &str {
     if below.is_some_and(|id| !id.is_empty() && !id.contains('/')) { ENDPOINT } else { path }
 }
 
-#[derive(Debug, Serialize)]
-struct Shown {
-    id: Name,
-    zone: Option<Name>,
-    policy: Policy,
-    policies: [Policy; Policy::ALL.len()],
-    primary: Option<Name>,
-    /// From when on a read is hedged, and an answer slow.
-    hedge_after_ms: Option<u64>,
-    slow_after_ms: Option<u64>,
-    retries: ShownBudget,
-    hedges: ShownBudget,
-    clients: ShownClients,
-    endpoints: Vec<ShownEndpoint>,
-}
-
-#[derive(Debug, Serialize)]
-struct ShownBudget {
-    sent: u64,
-    refused: u64,
-    left: u64,
-}
-
-impl From<&Budget> for ShownBudget {
-    fn from(budget: &Budget) -> Self {
-        Self { sent: budget.spent(), refused: budget.refused(), left: budget.left() }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct ShownClients {
-    remembered: usize,
-    rate: Option<u32>,
-    requests: Option<usize>,
-    refused: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct ShownEndpoint {
-    id: Name,
-    url: String,
-    zone: Option<Name>,
-    /// Whether it gets linearizable reads in turn.
-    #[serde(rename = "in")]
-    is_in: bool,
-    why: Vec<String>,
-    /// Its share beside the others', as it is now.
-    share: f64,
-    /// What it says of itself.
-    replica: Option<Said>,
-    /// What requests show.
-    requests: Seen,
-    /// What the operator says.
-    operator: ShownOrder,
-}
-
-#[derive(Debug, Serialize)]
-struct Said {
-    role: &'static str,
-    reads: &'static str,
-    epoch: Epoch,
-    executed_slot: Option<Slot>,
-    quorum_answers: bool,
-    can_execute: bool,
-    lag_ms: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Seen {
-    health: &'static str,
-    ejected_for_ms: Option<u64>,
-    ejections: u64,
-    in_flight: u64,
-    sent: u64,
-    failures: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct ShownOrder {
-    drain: bool,
-    weight: u32,
-}
-
-impl From<Order> for ShownOrder {
-    fn from(order: Order) -> Self {
-        Self { drain: order.service == Service::Drained, weight: order.weight }
-    }
-}
-
-/// The answer to what is said of an endpoint.
-#[derive(Debug, Serialize)]
-struct Ordered {
-    id: Name,
-    #[serde(flatten)]
-    order: ShownOrder,
-}
-
-#[derive(Debug, Serialize)]
-struct Shared {
-    policy: Policy,
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl ShownEndpoint {
-    fn of(pool: &Pool, endpoint: &Endpoint, now: Duration) -> Self {
-        let (standing, report) = (pool.standing(endpoint, now), endpoint.report.as_ref());
-        let ejected = endpoint.record.ejected_until.map(|until| until.saturating_sub(now));
-        Self {
-            id: endpoint.member.name.clone(),
-            url: endpoint.member.url.clone(),
-            zone: report.and_then(|report| report.zone.clone()),
-            is_in: standing.is_in,
-            why: standing.why,
-            share: f64::from(pool.weight(endpoint, now)) / 100.0,
-            replica: report.map(|report| Said {
-                role: Role::as_str(report.role),
-                reads: Reads::as_str(pool.reads(endpoint)),
-                epoch: report.epoch,
-                executed_slot: report.executed_slot,
-                quorum_answers: report.quorum_answers,
-                can_execute: report.can_execute,
-                lag_ms: report.lag.map(millis),
-            }),
-            requests: Seen {
-                health: Health::as_str(endpoint.health),
-                ejected_for_ms: ejected.map(millis),
-                ejections: endpoint.counts.ejections,
-                in_flight: endpoint.counts.in_flight,
-                sent: endpoint.counts.requests,
-                failures: endpoint.counts.failures,
-            },
-            operator: endpoint.order.into(),
-        }
-    }
+/// What the contract says of them.
+pub(crate) fn entries() -> Vec<Entry> {
+    let own = |method, path, id, summary| Entry::own(method, path, (id, summary));
+    let endpoint = Parameter::pattern("id", "^[a-z0-9-]{1,64}$", "replica-1");
+    let shown = own("get", SHOW, "balancer", "What the balancer asks, and why.");
+    let ordered =
+        own("put", ENDPOINT, "order", "Says whether, and how much, an endpoint is asked.");
+    let policy = own("put", POLICY, "setPolicy", "Says how reads are shared out.");
+    let order = json!({"weight": 3, "drain": true});
+    vec![
+        shown.answers(200, "As it is now.", [content::json(&Shown::example())]),
+        ordered
+            .of(endpoint)
+            .headers(&[TIMEOUT])
+            .takes([content::sent::<ToldOrder>(order)])
+            .answers(200, "What holds now.", [content::json(&Ordered::example())])
+            .refused(&[404, 415]),
+        policy
+            .headers(&[TIMEOUT])
+            .takes([content::sent::<ToldPolicy>(json!({"policy": "least-in-flight"}))])
+            .answers(200, "It holds.", [content::json(&Shared { policy: Policy::LeastInFlight })])
+            .refused(&[415]),
+    ]
 }
 
 async fn show(State(operated): State<Arc<Operated>>) -> Response {
-    let now = operated.endpoints.now();
-    let Limits { rate, requests, .. } = operated.clients.limits();
-    let clients = ShownClients {
-        remembered: operated.clients.remembered(),
-        rate: rate.map(std::num::NonZeroU32::get),
-        requests,
-        refused: operated.clients.refused().iter().sum(),
-    };
-    let shown = operated.endpoints.read(|pool| {
-        let primary = pool.primary().and_then(|id| pool.endpoint(id));
-        let [retries, hedges] = pool.budgets();
-        let [slow_after, hedge_after] = pool.slowness();
-        let mut endpoints: Vec<ShownEndpoint> =
-            pool.endpoints().map(|endpoint| ShownEndpoint::of(pool, endpoint, now)).collect();
-        endpoints.sort_by(|one, other| one.id.cmp(&other.id));
-        Shown {
-            id: operated.id.clone(),
-            zone: pool.zone().cloned(),
-            policy: pool.policy(),
-            policies: Policy::ALL,
-            primary: primary.map(|endpoint| endpoint.member.name.clone()),
-            hedge_after_ms: hedge_after.map(millis),
-            slow_after_ms: slow_after.map(millis),
-            retries: retries.into(),
-            hedges: hedges.into(),
-            clients,
-            endpoints,
-        }
-    });
-    std::future::ready(Json(shown).into_response()).await
+    std::future::ready(Json(Shown::of(&operated)).into_response()).await
 }
 
 /// What may be said of an endpoint; what is not said stays.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "BalancerOrderRequest")]
 struct ToldOrder {
     drain: Option<bool>,
+    #[schemars(range(min = *Order::WEIGHTS.start(), max = *Order::WEIGHTS.end()))]
     weight: Option<u32>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "BalancerPolicyRequest")]
 struct ToldPolicy {
     policy: Policy,
 }
@@ -308,18 +176,8 @@ async fn read<T: DeserializeOwned>(request: Request, form: &str) -> Result<T, Pr
 }
 
 fn check(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
-    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    match said.and_then(MediaType::of) {
-        Some(MediaType::Spoken(Encoding::Json)) => {}
-        Some(MediaType::Spoken(Encoding::Postcard) | MediaType::OtherVersion(_)) | None => {
-            return Err(Problem::unsupported_media_type(
-                "what is said to a balancer is JSON: send it with Content-Type: application/json",
-            ));
-        }
-    }
-    if uri.query().is_some() {
-        return Err(Problem::bad_request("there are no parameters here"));
-    }
+    refuse_but_json(headers, "what is said to a balancer")?;
+    Query::parse(uri.query(), &[])?;
     let condition = [header::IF_MATCH, header::IF_NONE_MATCH]
         .into_iter()
         .find(|name| headers.contains_key(name));

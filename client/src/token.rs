@@ -125,9 +125,9 @@ pub struct MadeToken {
     pub secret: Option<String>,
     /// Its policies.
     pub policies: Vec<String>,
-    /// How long it lasts, in milliseconds; none: it has no end.
+    /// When it ends at the earliest, in seconds since 1970; none: it has no end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ttl_ms: Option<u64>,
+    pub expires: Option<u64>,
     /// The revision that made it.
     pub revision: u64,
 }
@@ -343,7 +343,7 @@ mod tests {
             accessor: String::from("00000000000000aa"),
             secret: Some(String::from("synod_hidden")),
             policies: Vec::new(),
-            ttl_ms: None,
+            expires: None,
             revision: 7,
         };
         assert_eq!(format!("{made:?}"), "MadeToken { accessor: \"00000000000000aa\", .. }");

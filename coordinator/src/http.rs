@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::HeaderMap;
@@ -23,6 +23,7 @@ use shared::message::{
     ProposalReply, Service, Value, WantedPrimary,
 };
 use shared::problem::Problem;
+use shared::query::refuse_all;
 use shared::spans::{self, SpanScope};
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
@@ -123,7 +124,7 @@ pub(crate) fn routes(front: Front) -> Router {
         .route("/v1/endings", post(endings::ending).layer(axum::Extension(end)))
         .route("/v1/primary", post(primary).layer(axum::Extension(other_primary)))
         .route("/v1/acceptors", post(acceptors::acceptors).layer(axum::Extension(other_acceptors)))
-        .route("/v1/status", get(status))
+        .route("/v1/status", get(status).route_layer(from_fn(refuse_all)))
         .merge(spans::routes(SpanScope::Service(front.name.clone())))
         .with_state(front)
         .merge(discovery::routes(acceptors))

@@ -51,9 +51,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, any, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use http::request::Parts;
 use http::{HeaderValue, Method};
 use shared::byte_budget::ByteBudget;
@@ -65,6 +65,7 @@ use shared::health;
 use shared::ids::{Instance, Name};
 use shared::message::Member;
 use shared::problem::{Outcome, Problem};
+use shared::query::refuse_all;
 use shared::server::{Answering, Direct, RequestBody};
 use shared::spans::{self, Gather, SpanScope};
 use shared::status::Identity;
@@ -225,7 +226,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/replication/digest", get(verify::digest))
         .route("/v1/replication/suspicions", post(verify::suspicions))
         .route("/v1/replication/commands", post(forward::commands))
-        .route("/v1/status", get(status::status))
+        .route("/v1/status", get(status::status).route_layer(from_fn(refuse_all)))
         .merge(spans)
         .merge(clients)
         .with_state(app)
@@ -238,7 +239,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
 fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![
         ("/v1/kv", get(list::list).delete(mutate::delete_prefix)),
-        ("/v1/kv/", any(empty_key)),
+        ("/v1/kv/", put(empty_key).get(empty_key).delete(empty_key)),
         (get::ROUTE, put(mutate::put).get(get::get).delete(mutate::delete)),
         ("/v1/diff", get(diff::diff)),
         ("/v1/txn", post(txn::txn)),
@@ -248,7 +249,7 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/leases/{id}", get(leases::get).delete(leases::revoke)),
         ("/v1/leases/{id}/renew", post(leases::renew)),
         ("/v1/locks", get(locks::list)),
-        ("/v1/locks/", any(empty_name)),
+        ("/v1/locks/", put(empty_name).get(empty_name).delete(empty_name)),
         ("/v1/locks/{*name}", put(locks::acquire).get(locks::get).delete(locks::release)),
         ("/v1/log", get(log::list).post(append::append)),
         ("/v1/log/{slot}", get(log::slot)),
@@ -267,7 +268,7 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/cluster/acceptors", post(acceptors::acceptors)),
         ("/v1/cluster/replicas/{id}", delete(removal::remove)),
         ("/v1/cluster/verify", post(verify::verify)),
-        ("/openapi.json", get(openapi::openapi)),
+        ("/openapi.json", get(openapi::openapi).route_layer(from_fn(refuse_all))),
     ]
 }
 

@@ -151,7 +151,7 @@ impl Vouched {
 
 /// The wall clock, in seconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
-fn now_s() -> u64 {
+pub(crate) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 

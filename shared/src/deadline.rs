@@ -12,10 +12,14 @@ use http::HeaderMap;
 use http::request::Parts;
 use tokio::time::Instant;
 
+use crate::fields::only;
 use crate::problem::Problem;
+use crate::query::Parameter;
 
 /// The header that bounds a request.
 pub const HEADER: &str = "synod-timeout";
+/// The same, as the contract has it.
+pub const TIMEOUT: Parameter = Parameter::time("Synod-Timeout", "2s");
 /// What bounds a request without that header.
 pub const DEFAULT: Duration = Duration::from_secs(10);
 /// The longest that may be asked for: a waiting request holds one of a limited number of
@@ -100,19 +104,14 @@ impl Deadline {
 /// # Errors
 /// 400 when it is there and is not a whole number of `ms` or `s` from 1 ms to [`MAX`].
 pub fn timeout_of(headers: &HeaderMap) -> Result<Duration, Problem> {
-    let mut values = headers.get_all(HEADER).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(DEFAULT),
-        (Some(value), None) => value.to_str().ok().and_then(time_of).ok_or_else(|| {
-            let given =
-                String::from_utf8_lossy(&value.as_bytes()[..value.len().min(64)]).into_owned();
-            Problem::bad_request(format!(
-                "Synod-Timeout {given:?} is not a time of 1ms to {}s, such as 500ms or 2s",
-                MAX.as_secs()
-            ))
-        }),
-        (Some(_), Some(_)) => Err(Problem::bad_request("Synod-Timeout is given more than once")),
-    }
+    let Some(value) = only(headers, TIMEOUT.name)? else { return Ok(DEFAULT) };
+    value.to_str().ok().and_then(time_of).ok_or_else(|| {
+        let given = String::from_utf8_lossy(&value.as_bytes()[..value.len().min(64)]).into_owned();
+        Problem::bad_request(format!(
+            "Synod-Timeout {given:?} is not a time of 1ms to {}s, such as 500ms or 2s",
+            MAX.as_secs()
+        ))
+    })
 }
 
 /// The value of the header for a time, rounded up to a millisecond and kept in the
@@ -183,8 +182,14 @@ mod tests {
         ] {
             let problem = of(bad).unwrap_err();
             assert_eq!(problem.status(), 400, "{bad:?}");
-            assert!(problem.body().detail.contains("Synod-Timeout"), "{problem}");
+            let detail = &problem.body().detail;
+            assert!(detail.contains("Synod-Timeout") && detail.contains("1ms to 60s"), "{problem}");
         }
+    }
+
+    #[test]
+    fn it_is_called_in_the_contract_as_it_is_read() {
+        assert!(TIMEOUT.name.eq_ignore_ascii_case(HEADER));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use heard::{Heard, LeaderSeen, Seen, Sources, ViewSeen};
 pub use kind::{Happening, Presence, Standing, cut};
 pub use refusals::RefusalsHeard;
-pub use stream::{PATH, answer};
+pub use stream::{HELD, LAST_EVENT_ID, PATH, answer};
 
 use crate::discovery::{Acceptors, Mixups};
 use crate::ids::Instance;

@@ -9,6 +9,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::accept::preferred;
+use crate::wire::JSON;
+
 /// The media type of one JSON document a line.
 pub const NDJSON: &str = "application/x-ndjson";
 
@@ -18,21 +21,14 @@ const RETRY_MS: u64 = 1_000;
 /// Tells nginx to pass on what comes as it comes.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Whether `Accept` asks for one JSON document a line, as a stream of everything.
+/// The media type of Server-Sent Events.
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// Whether `Accept` prefers one JSON document a line, as a stream of everything, to one
+/// document.
 #[must_use]
 pub fn wants_ndjson(headers: &HeaderMap) -> bool {
-    wants(headers, NDJSON)
-}
-
-/// Whether `Accept` names a media type, and not to exclude it.
-#[must_use]
-pub fn wants(headers: &HeaderMap, media_type: &str) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(media_type))
-            && !parts.any(|parameter| parameter == "q=0")
-    })
+    preferred(headers, &[JSON, NDJSON]) == NDJSON
 }
 
 /// Appends a line.
@@ -67,14 +63,15 @@ impl Framing {
     /// As `Accept` asks for it.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        if wants_ndjson(headers) { Self::Lines } else { Self::EventStream }
+        let is_lines = preferred(headers, &[EVENT_STREAM, NDJSON]) == NDJSON;
+        if is_lines { Self::Lines } else { Self::EventStream }
     }
 
     /// Its media type.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
-            Self::EventStream => "text/event-stream",
+            Self::EventStream => EVENT_STREAM,
             Self::Lines => NDJSON,
         }
     }
@@ -163,7 +160,10 @@ mod tests {
             Framing::of(&HeaderMap::from_iter([accept])) == Framing::Lines
         };
         assert!(wants("application/x-ndjson"));
-        assert!(wants("text/html, Application/X-NDJSON;q=0.9, */*"));
+        assert!(wants("text/html, Application/X-NDJSON;q=0.9, */*;q=0.8"));
+        assert!(wants("text/event-stream;q=0.5, application/x-ndjson"));
+        assert!(!wants("text/event-stream, application/x-ndjson;q=0.5"));
+        assert!(!wants("text/event-stream, application/x-ndjson"));
         assert!(!wants("*/*"));
         assert!(!wants("application/json"));
         assert!(!wants("application/x-ndjson;q=0"));

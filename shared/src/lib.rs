@@ -2,8 +2,8 @@
 //! the set-up of servers and telemetry.
 //!
 //! In reading order: [`ids`] and [`message`] (the vocabulary and what is said, in lists
-//! that are [`bounded`], cut into [`page`]s), [`wire`], [`framing`] and [`problem`] (how
-//! it is said over HTTP), [`versions`] (who says it in another version),
+//! that are [`bounded`], cut into [`page`]s), [`wire`], [`query`], [`fields`],
+//! [`accept`], [`framing`], [`openapi`] and [`problem`] (how it is said over HTTP), [`versions`] (who says it in another version),
 //! [`deadline`], [`client`] and [`discovery`] (who says it to whom), [`config`],
 //! [`datadir`] and [`service`] (a process from its flags to its end), [`server`] (bounded
 //! HTTP), [`tls`] with [`byte_budget`], [`places`], [`health`], [`status`], [`metrics`],
@@ -16,8 +16,12 @@ pub mod ids;
 pub mod message;
 pub mod page;
 
+pub mod accept;
+pub mod fields;
 pub mod framing;
+pub mod openapi;
 pub mod problem;
+pub mod query;
 pub mod versions;
 pub mod wire;
 

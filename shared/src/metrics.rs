@@ -11,6 +11,7 @@
 //! of members; never what a client sends.
 
 mod exposition;
+mod plain;
 mod process;
 mod scrape;
 mod series;
@@ -29,8 +30,8 @@ pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-pub use self::exposition::CONTENT_TYPE;
 pub(crate) use self::exposition::routes;
+pub use self::exposition::{OPEN_METRICS, PLAIN};
 use self::scrape::AtScrape;
 pub use self::scrape::Scrape;
 pub(crate) use self::series::{Labels, Series};

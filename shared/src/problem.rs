@@ -134,6 +134,14 @@ impl Problem {
         Self::bad_request("this service speaks HTTP/1.1 without TLS: its URL begins with http://")
     }
 
+    /// 401: nobody knows who asks; `detail` says how to say it.
+    #[must_use]
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, kind!("unauthorized"), "Unauthorized", detail)
+            .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+            .with_retryable(Retryable::No)
+    }
+
     /// 403: a page of another origin asks.
     #[must_use]
     pub fn foreign_origin(detail: impl Into<String>) -> Self {
@@ -298,6 +306,12 @@ impl Problem {
     #[must_use]
     pub fn internal(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, kind!("internal"), "Internal error", detail)
+    }
+
+    /// 501: the request needs what is not known here.
+    #[must_use]
+    pub fn not_implemented(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, kind!("not-implemented"), "Not implemented", detail)
     }
 
     /// 502: another service answered with something that makes no sense.

@@ -10,13 +10,13 @@ mod gather;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use http::request::Parts;
 use opentelemetry::trace::TraceId;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 pub use gather::Gather;
@@ -24,6 +24,7 @@ pub use gather::Gather;
 use crate::ids::Name;
 use crate::places::ClientNetwork;
 use crate::problem::Problem;
+use crate::query::{Kind, Parameter, Query};
 use crate::telemetry::{otlp, ring};
 use crate::wire;
 
@@ -48,19 +49,17 @@ pub enum SpanScope {
 }
 
 /// Whose spans are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Of {
     Service,
     Cluster,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    trace: String,
-    of: Option<Of>,
-}
+/// The trace whose spans are asked for, …
+pub const TRACE: Parameter =
+    Parameter::pattern("trace", "^[0-9a-fA-F]{32}$", "4bf92f3577b34da6a3ce929d0e0e4736");
+/// … and whose spans.
+pub const OF: Parameter = Parameter::of("of", Kind::OneOf(&["service", "cluster"]), "cluster");
 
 /// The answer.
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -91,11 +90,12 @@ pub fn routes<S: Clone + Send + Sync + 'static>(scope: SpanScope) -> Router<S> {
 }
 
 async fn answer(State(scope): State<Arc<SpanScope>>, parts: Parts) -> Result<Response, Problem> {
-    let Query(asked) = Query::<Asked>::try_from_uri(&parts.uri)
-        .map_err(|error| Problem::bad_request(error.body_text()))?;
+    let query = Query::parse(parts.uri.query(), &[TRACE, OF])?;
+    let words = [("service", Of::Service), ("cluster", Of::Cluster)];
+    let of = query.has(OF.name).then(|| query.one_of(OF.name, &words)).transpose()?;
     let client = ClientNetwork::asking(&parts.extensions);
-    let trace = trace_id(&asked.trace)?;
-    let told = match (&*scope, asked.of) {
+    let trace = trace_id(query.text(TRACE.name).unwrap_or_default())?;
+    let told = match (&*scope, of) {
         (SpanScope::Service(_), Some(Of::Cluster)) => {
             return Err(Problem::bad_request(
                 "this service tells its own spans only: ask a balancer or a replica for those of \

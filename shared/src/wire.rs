@@ -19,6 +19,7 @@ use http_body_util::BodyExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::accept::ranges;
 use crate::deadline::Deadline;
 use crate::problem::Problem;
 use crate::versions;
@@ -260,8 +261,8 @@ where
     Ok(Bytes::from(kept))
 }
 
-/// In which encoding the caller wants the answer: the first that `Accept` names and that
-/// is spoken here, else that of its body, else JSON. Refuses with 406 a caller that
+/// In which encoding the caller wants the answer: the one that `Accept` prefers of those
+/// that it names and that are spoken here, the first on a tie, else that of its body, else JSON. Refuses with 406 a caller that
 /// accepts a message of another version only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply(pub Encoding);
@@ -272,20 +273,24 @@ impl Reply {
     /// # Errors
     /// 406, see [`Reply`].
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let accepted =
-            headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let mut other = None;
-        for named in accepted.flat_map(|value| value.split(',')) {
+        let (mut spoken, mut other) = (None, None);
+        for (named, quality) in ranges(headers).filter(|(_, quality)| *quality > 0) {
             match MediaType::of(named) {
                 Some(MediaType::Spoken(encoding)) => {
-                    if encoding == Encoding::Postcard {
-                        versions::met_own(sender(headers));
+                    let best = spoken.get_or_insert((quality, encoding));
+                    if quality > best.0 {
+                        *best = (quality, encoding);
                     }
-                    return Ok(Self(encoding));
                 }
                 Some(MediaType::OtherVersion(theirs)) => other = other.or(Some(theirs)),
                 None => {}
             }
+        }
+        if let Some((_, encoding)) = spoken {
+            if encoding == Encoding::Postcard {
+                versions::met_own(sender(headers));
+            }
+            return Ok(Self(encoding));
         }
         if let Some(theirs) = other {
             return Err(other_version(StatusCode::NOT_ACCEPTABLE, theirs, headers));

@@ -175,7 +175,7 @@ async fn a_request_above_the_limit_is_refused_at_once_while_health_and_metrics_a
     assert_eq!(get_from(&server, "/livez").await.status(), 200);
     assert_eq!(get_from(&server, "/readyz").await.status(), 200);
     let metrics = get_from(&server, "/metrics").await;
-    assert_eq!(metrics.headers()["content-type"], shared::metrics::CONTENT_TYPE);
+    assert_eq!(metrics.headers()["content-type"], shared::metrics::PLAIN);
     let text = metrics.text().await.unwrap();
     for expected in [
         "synod_http_requests_in_flight 1\n",

@@ -23,7 +23,10 @@ const AT_ONCE: usize = 32;
 
 /// What a service tells now.
 async fn scrape(cluster: &Cluster, service: &str) -> Result<Exposition> {
-    let response = cluster.http().get(format!("{}/metrics", cluster.url(service))).send().await?;
+    // As Prometheus asks, in short.
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2,*/*;q=0.1";
+    let asked = cluster.http().get(format!("{}/metrics", cluster.url(service)));
+    let response = asked.header("accept", accept).send().await?;
     ensure!(response.status() == 200, "{service}: {}", response.status());
     let content_type = response.headers()["content-type"].to_str()?;
     ensure!(content_type == TYPE, "{service}: {content_type}");

@@ -194,7 +194,14 @@ async fn what_cannot_be_appended_or_rolled_back_is_refused_and_named() -> Result
         (Method::PUT, log, vec![], b"", 405, "PUT"),
         (Method::POST, "/v1/log/1", vec![], b"", 405, "POST"),
         (Method::GET, rollback, vec![], b"", 405, "GET"),
-        (Method::POST, rollback, vec![], good.as_bytes(), 415, "application/json"),
+        (
+            Method::POST,
+            rollback,
+            vec![("content-type", "image/png")],
+            good.as_bytes(),
+            415,
+            "application/json",
+        ),
         (
             Method::POST,
             rollback,

@@ -65,6 +65,17 @@ async fn a_query_is_answered_in_the_format_that_is_asked_for() -> Result<()> {
         let seen = answer.text().await?;
         ensure!(seen == expected, "{accept}: {seen}");
     }
+    let twice = "SELECT 1 AS a, 2 AS b, 3 AS b";
+    for (accept, status, says) in [
+        ("application/x-ndjson", 400, "two columns are called \\\"b\\\""),
+        ("application/x-ndjson;q=0.5, application/json;q=0.6", 200, "[\"a\",\"b\",\"b\"]"),
+        ("text/csv", 200, "a,b,b\n1,2,3"),
+    ] {
+        let url = format!("{}/v1/sql?consistency=local", cluster.url("replica-1"));
+        let answer = cluster.http().post(url).header("accept", accept).body(twice).send().await?;
+        let (seen, said) = (answer.status(), answer.text().await?);
+        ensure!(seen == status && said.contains(says), "{accept}: {seen} {said}");
+    }
     Ok(())
 }
 

@@ -318,7 +318,8 @@ async fn a_switch_over_that_cannot_be_is_refused_with_what_to_do() -> Result<()>
         ensure!(answered == status && detail.contains(says), "{body}: {answered} {problem}");
         ensure!(problem["outcome"] == "not_applied", "{body}: {problem}");
     }
-    let text = cluster.http().post(&url).body(r#"{"replica":"replica-1"}"#).send().await?;
+    let text = cluster.http().post(&url).header("content-type", "image/png");
+    let text = text.body(r#"{"replica":"replica-1"}"#).send().await?;
     ensure!(text.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE, "{}", text.status());
 
     let mut backups = cluster.names("replica");

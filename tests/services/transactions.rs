@@ -134,7 +134,7 @@ async fn refusals(cluster: &Cluster, door: &str) -> Result<()> {
     let many = json!({"then": vec![json!({"put": {"key": key, "value": ""}}); 129]}).to_string();
     let most = "x".repeat(1_048_000);
     for (headers, body, status, named) in [
-        (vec![], good.clone(), 415, "application/json"),
+        (vec![("content-type", "image/png")], good.clone(), 415, "application/json"),
         (vec![("content-type", "text/plain")], good.clone(), 415, "application/json"),
         (vec![json_type, ("if-match", "*")], good.clone(), 400, "If-Match"),
         (vec![json_type, ("content-encoding", "gzip")], good.clone(), 415, "Content-Encoding"),

@@ -25,8 +25,10 @@ use super::EndpointId;
     clap::ValueEnum,
     serde::Serialize,
     serde::Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "BalancingPolicy")]
 pub enum Policy {
     /// In turn, by weight.
     #[default]

@@ -11,7 +11,8 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method};
+use shared::framing::wants_ndjson;
 
 use super::Buffered;
 use super::endless::is_endless;
@@ -65,6 +66,5 @@ pub(super) fn may_be_asked_twice(
 /// Whether it may before it is slow, and whether how long it takes says something of the
 /// replica: its answer is short, and comes at once.
 pub(super) fn is_short(path: &http::uri::PathAndQuery, headers: &HeaderMap) -> bool {
-    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    !is_endless(path) && accepts.is_none_or(|accepts| !accepts.contains("ndjson"))
+    !is_endless(path) && !wants_ndjson(headers)
 }

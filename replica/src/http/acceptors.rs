@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use shared::config::BaseUrl;
 use shared::deadline::Deadline;
 use shared::discovery::Acceptors;
+use shared::fields::refuse_but_json;
 use shared::ids::{ClusterId, Generation, Name};
 use shared::message::{AcceptorsRefused, Seated, WantedAcceptors};
 use shared::problem::{Outcome, Problem, Retryable};
+use shared::query::Query;
 use shared::wire::{self, BodyLimit, Encoding, read_in_time};
 
 use super::App;
@@ -22,9 +24,8 @@ use super::openapi::content::{json, sent};
 use super::primary::{of_no_answer, refuse_headers_of_mutations};
 use super::refused::Refused;
 use crate::change_acceptors::{ChangedAcceptors, NotChanged, ask_for_acceptors};
-use crate::http::request::json::{Object, require_json};
+use crate::http::request::json::Object;
 use crate::http::request::parameter::TIMEOUT;
-use crate::http::request::query::Query;
 
 /// The longest one: as many addresses as there may be acceptors.
 const CHANGE: BodyLimit = BodyLimit { what: "change of the acceptors", bytes: 8 << 10 };
@@ -86,7 +87,7 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
-    require_json(&parts.headers, "a change of the acceptors")?;
+    refuse_but_json(&parts.headers, "a change of the acceptors")?;
     refuse_headers_of_mutations(&parts.headers, ", not about the acceptors")?;
     let body = read_in_time(body, CHANGE, deadline).await?;
     let Object(change) = Encoding::Json.decode::<Object<Change>>(&body).map_err(|error| {

@@ -5,25 +5,26 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use shared::deadline::Deadline;
+use shared::query::Query;
 use shared::wire::{BodyLimit, read_in_time};
 
 use super::App;
 use super::authorize::{Seen, TokenHolder, permit};
 use super::mutate::{content_type_of, finish, refuse_conditions, refuse_unsupported, submit};
 use super::mutation::Appended;
-use super::openapi::Entry;
 use super::openapi::content::{json, text};
+use super::openapi::{self, Entry, field};
 use super::refused::Refused;
-use crate::http::request::query::Query;
 use crate::machine::access::policy::Right;
 use crate::machine::command::Op;
 
 /// What the contract says of it.
 pub(super) fn entries() -> Vec<Entry> {
     vec![
-        Entry::mutation("post", "/v1/log", ("append", "Has a value stand in the log."))
+        openapi::mutation("post", "/v1/log", ("append", "Has a value stand in the log."))
             .takes([text("*/*", "deployed 1.2")])
-            .answers(201, "It was chosen at that slot.", [json(&Appended::example())]),
+            .answers(201, "It was chosen at that slot.", [json(&Appended::example())])
+            .says(&[field::LOCATION]),
     ]
 }
 

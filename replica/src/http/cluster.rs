@@ -17,13 +17,13 @@ use shared::config::BaseUrl;
 use shared::discovery::Acceptors;
 use shared::ids::{ClusterId, Name, Revision, Slot};
 use shared::message::{Member, Service, View};
+use shared::query::Query;
 use shared::wire;
 
 use super::App;
 use super::openapi::Entry;
 use super::openapi::content;
 use super::status::{RenderedLeader, RenderedView, status_of};
-use crate::http::request::query::Query;
 
 /// How long another service may take to say how it is. All are asked at once.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -18,12 +18,13 @@ use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
 use shared::page::{PageLimits, PageRoom};
+use shared::query::Query;
 use shared::wire;
 
 use super::App;
 use super::authorize::{Reading, TokenHolder};
-use super::openapi::Entry;
 use super::openapi::content::{json, lines};
+use super::openapi::{self, Entry};
 use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::released_from;
 use super::refused::Refused;
@@ -31,7 +32,6 @@ use super::render::RenderedItem;
 use super::shown::{NotShown, Shown};
 use crate::http::request::diff::{DiffRequest, PARAMETERS};
 use crate::http::request::path::text_of;
-use crate::http::request::query::Query;
 use crate::machine::access::policy::Right;
 use crate::store::{
     Item, ListPage, ListQuery, Order, ReadError, Reader, Show, above_prefix, lowest_above,
@@ -48,7 +48,7 @@ pub(super) fn entries() -> Vec<Entry> {
     let (from, to) = (Revision(40), Some(Revision(42)));
     let page = RenderedPage { from, to, changes: vec![RenderedChange::example()], next: None };
     vec![
-        Entry::read("get", "/v1/diff", ("diff", "How two revisions differ."))
+        openapi::read("get", "/v1/diff", ("diff", "How two revisions differ."))
             .query(&PARAMETERS)
             .answers(200, "A page, or all as a stream.", [json(&page), lines(&page.changes[0])])
             .refused(&[410]),

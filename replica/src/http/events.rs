@@ -9,32 +9,28 @@ use futures::StreamExt as _;
 use http::request::Parts;
 use serde_json::json;
 use shared::deadline::Deadline;
-use shared::events;
+use shared::events::{self, HELD, LAST_EVENT_ID};
 
 use super::App;
 use super::authorize::{Reading, Seen, TokenHolder, permit};
 use super::openapi::Entry;
 use super::openapi::content::{lines, text};
 use super::refused::Refused;
-use crate::http::request::parameter::Parameter;
 use crate::machine::access::authorize::Denied;
 use crate::machine::access::policy::ClusterRight;
 
 /// What the contract says of it; the parameters are read by [`events::answer`].
 pub(super) fn entries() -> Vec<Entry> {
-    const HELD: Parameter = Parameter::flag("held", "true");
-    const AFTER: Parameter =
-        Parameter::pattern("Last-Event-ID", "^[0-9a-f]{16}-[0-9]{1,9}$", "00000000000000aa-7");
     let happened = json!({
         "epoch": 7, "slot": 42, "primary": "replica-2", "backups": ["replica-1", "replica-3"],
         "time": "2026-01-01T12:00:00.000000Z",
     });
-    let event = format!("event: view\ndata: {happened}\nid: {}\n\n", AFTER.example);
-    let line = json!({"event": "view", "id": AFTER.example, "data": happened});
+    let event = format!("event: view\ndata: {happened}\nid: {}\n\n", LAST_EVENT_ID.example);
+    let line = json!({"event": "view", "id": LAST_EVENT_ID.example, "data": happened});
     vec![
         Entry::own("get", events::PATH, ("events", "Tells what happens in the cluster."))
             .query(&[HELD])
-            .headers(&[AFTER])
+            .headers(&[LAST_EVENT_ID])
             .answers(
                 200,
                 "A stream that does not end.",

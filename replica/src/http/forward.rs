@@ -23,13 +23,13 @@ use shared::deadline::Deadline;
 use shared::ids::{ClusterId, Revision, Slot};
 use shared::message::Member;
 use shared::problem::Problem;
+use shared::query::Query;
 use shared::wire::{BodyLimit, Reply, Wire};
 
 use super::App;
 use super::mutation::{Asked, MutationRefused, Performed, perform};
 use super::refused::Refused;
 use crate::http::request::parameter::Parameter;
-use crate::http::request::query::Query;
 use crate::machine::command::{Command, limits};
 use crate::replica::event::{NotApplied, Role};
 

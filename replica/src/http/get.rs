@@ -9,10 +9,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use shared::ids::Revision;
 use shared::problem::Problem;
+use shared::query::Query;
 
 use super::App;
-use super::openapi::Entry;
 use super::openapi::content::text;
+use super::openapi::{self, Entry, field};
 use super::reading::{Released, released};
 use super::refused::Refused;
 use crate::http::request::conditions::{ReadConditions, Verdict, etag};
@@ -20,7 +21,6 @@ use crate::http::request::parameter::{
     CONSISTENCY, IF_MATCH, IF_NONE_MATCH, KEY, Parameter, REVISION,
 };
 use crate::http::request::path::{key_of_path, text_of};
-use crate::http::request::query::Query;
 use crate::machine::access::authorize::Denied;
 use crate::machine::access::granted::Granted;
 use crate::machine::access::policy::Right;
@@ -34,18 +34,19 @@ const PARAMETERS: [Parameter; 2] = [CONSISTENCY, REVISION];
 /// What the contract says of it.
 pub(super) fn entries() -> Vec<Entry> {
     let read = |method, id, summary| {
-        Entry::read(method, "/v1/kv/{key}", (id, summary))
+        openapi::read(method, "/v1/kv/{key}", (id, summary))
             .of(KEY)
             .query(&PARAMETERS)
             .headers(&[IF_NONE_MATCH, IF_MATCH])
             .answers(304, "It is what the caller has.", [])
             .refused(&[404, 410, 412])
     };
-    let what =
-        "The bytes, with their Content-Type, ETag, Synod-Created-Revision and Synod-Version.";
+    let of_key = [field::ETAG, field::CREATED_REVISION, field::VERSION, field::LEASE];
+    let get = read("get", "get", "Reads a key.");
+    let head = read("head", "head", "Reads what is known of a key.");
     vec![
-        read("get", "get", "Reads a key.").answers(200, what, [text("*/*", "port=80")]),
-        read("head", "head", "Reads what is known of a key.").answers(200, "The headers.", []),
+        get.answers(200, "The bytes.", [text("*/*", "port=80")]).says(&of_key),
+        head.answers(200, "The headers.", []).says(&of_key),
     ]
 }
 

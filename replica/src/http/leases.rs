@@ -11,24 +11,24 @@ use http::request::Parts;
 use schemars::JsonSchema;
 use serde::Serialize;
 use shared::deadline::Deadline;
+use shared::fields::refuse_but_json;
 use shared::ids::{LeaseId, Revision};
 use shared::page::PageLimits;
+use shared::query::Query;
 use shared::wire::{self, BodyLimit, read_in_time};
 
 use super::App;
 use super::authorize::{Caller, Reading, TokenHolder};
 use super::mutate::{finish, refuse_unsupported, submit};
 use super::mutation::{Gone, Granted, Renewed, no_such_lease};
-use super::openapi::Entry;
 use super::openapi::content::{json, lines, sent};
+use super::openapi::{self, Entry, field};
 use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::released;
 use super::refused::Refused;
 use super::shown::{NotShown, Rest, Rows};
-use crate::http::request::json::refuse_but_json;
 use crate::http::request::parameter::{CONSISTENCY, CURSOR, LEASE_ID, LIMIT, Parameter};
 use crate::http::request::path::text_of;
-use crate::http::request::query::Query;
 use crate::http::request::tenure::{Cursor, Grant, body_of, lease_of_path, wrong_cursor};
 use crate::machine::access::policy::ClusterRight;
 use crate::machine::command::Op;
@@ -51,21 +51,22 @@ pub(super) fn entries() -> Vec<Entry> {
     let revoke = ("revokeLease", "Ends a lease, and deletes its keys.");
     let renew = ("renewLease", "Has a lease's time begin again.");
     vec![
-        Entry::mutation("post", "/v1/leases", ("grantLease", "Grants a lease."))
+        openapi::mutation("post", "/v1/leases", ("grantLease", "Grants a lease."))
             .takes([sent::<Grant>(serde_json::json!({"ttl_ms": 5_000}))])
-            .answers(201, "It began.", [json(&Granted::example())]),
-        Entry::read("get", "/v1/leases", ("leases", "Lists leases.")).query(&PAGED).answers(
+            .answers(201, "It began.", [json(&Granted::example())])
+            .says(&[field::LOCATION]),
+        openapi::read("get", "/v1/leases", ("leases", "Lists leases.")).query(&PAGED).answers(
             200,
             "A page, or all as a stream.",
             [json(&page), lines(&page.items[0])],
         ),
-        of_lease(Entry::read("get", "/v1/leases/{id}", ("lease", "Reads a lease.")))
+        of_lease(openapi::read("get", "/v1/leases/{id}", ("lease", "Reads a lease.")))
             .query(&PAGED)
             .answers(200, "It, and its keys.", [json(&whole)]),
-        of_lease(Entry::mutation("delete", "/v1/leases/{id}", revoke))
+        of_lease(openapi::mutation("delete", "/v1/leases/{id}", revoke))
             .answers(200, "They do not exist.", [json(&Gone::example(2))])
             .refused(&[410]),
-        of_lease(Entry::mutation("post", "/v1/leases/{id}/renew", renew)).answers(
+        of_lease(openapi::mutation("post", "/v1/leases/{id}/renew", renew)).answers(
             200,
             "It did.",
             [json(&Renewed::example())],

@@ -12,19 +12,19 @@ use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::ids::Revision;
 use shared::page::PageLimits;
+use shared::query::Query;
 use shared::wire;
 
 use super::App;
 use super::authorize::{Caller, Reading, TokenHolder};
-use super::openapi::Entry;
 use super::openapi::content::{json, lines};
+use super::openapi::{self, Entry};
 use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::released_from;
 use super::refused::Refused;
 use super::render::RenderedItem;
 use super::shown::{NotShown, Shown};
 use crate::http::request::listing::{Cursor, ListRequest, Listing, PARAMETERS};
-use crate::http::request::query::Query;
 use crate::machine::access::authorize::Denied;
 use crate::machine::access::granted::Granted;
 use crate::machine::access::policy::{Right, Rights};
@@ -35,7 +35,7 @@ pub(super) fn entries() -> Vec<Entry> {
     let items = vec![RenderedItem::example()];
     let page = RenderedPage { items, revision: Revision(42), next: None };
     vec![
-        Entry::read("get", "/v1/kv", ("list", "Lists keys in byte order."))
+        openapi::read("get", "/v1/kv", ("list", "Lists keys in byte order."))
             .query(&PARAMETERS)
             .answers(200, "A page, or all as a stream.", [json(&page), lines(&page.items[0])])
             .refused(&[410]),

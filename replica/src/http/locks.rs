@@ -19,9 +19,11 @@ use http::{HeaderMap, HeaderName, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 use shared::deadline::{self, Deadline};
+use shared::fields::refuse_but_json;
 use shared::ids::{LeaseId, Revision};
 use shared::page::PageLimits;
 use shared::problem::{Outcome, Problem};
+use shared::query::Query;
 use shared::repeat::HEADER as NAME;
 use shared::wire::{self, read_in_time};
 use tokio::time::Instant;
@@ -31,16 +33,14 @@ use super::authorize::{Caller, Reading, Seen, TokenHolder, WHO, permit};
 use super::leases::BODY;
 use super::mutate::{finish, refuse_unsupported, submit, submitted};
 use super::mutation::{Asked, Held, Mutated, MutationRefused, Released, TenureRefused};
-use super::openapi::Entry;
 use super::openapi::content::{json, lines, sent};
+use super::openapi::{self, Entry};
 use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
 use super::reading::{at_least, released};
 use super::refused::Refused;
 use super::shown::{NotShown, Rest, Rows};
 use crate::driver::Waiting;
-use crate::http::request::json::refuse_but_json;
 use crate::http::request::parameter::{CONSISTENCY, CURSOR, LEASE, LIMIT, LOCK, Parameter};
-use crate::http::request::query::Query;
 use crate::http::request::tenure::{
     Acquire, Cursor, body_of, lease_of_query, lock_of_path, wrong_cursor,
 };
@@ -67,22 +67,22 @@ pub(super) fn entries() -> Vec<Entry> {
     let wanted = serde_json::json!({"lease": 41, "wait_ms": 1_000});
     let path = "/v1/locks/{name}";
     vec![
-        Entry::mutation("put", path, ("acquireLock", "Takes a lock."))
+        openapi::mutation("put", path, ("acquireLock", "Takes a lock."))
             .of(LOCK)
             .takes([sent::<Acquire>(wanted)])
             .answers(200, "The lease holds it.", [json(&Held::example())])
             .refused(&[404, 409]),
-        Entry::read("get", path, ("lock", "Says who holds a lock."))
+        openapi::read("get", path, ("lock", "Says who holds a lock."))
             .of(LOCK)
             .query(&[CONSISTENCY])
             .answers(200, "This one.", [json(&RenderedWhole { lock: lock(), revision })])
             .refused(&[404]),
-        Entry::mutation("delete", path, ("releaseLock", "Gives it up."))
+        openapi::mutation("delete", path, ("releaseLock", "Gives it up."))
             .of(LOCK)
-            .query(&[LEASE])
+            .needs(&[LEASE])
             .answers(200, "It did.", [json(&Released::example())])
             .refused(&[409]),
-        Entry::read("get", "/v1/locks", ("locks", "Lists locks that are held."))
+        openapi::read("get", "/v1/locks", ("locks", "Lists locks that are held."))
             .query(&PAGED)
             .answers(200, "A page, or all as a stream.", [json(&page), lines(&page.items[0])]),
     ]

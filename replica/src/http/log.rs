@@ -14,13 +14,14 @@ use shared::deadline::{Deadline, MAX, time_of};
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Revision, Slot};
 use shared::page::PageLimits;
 use shared::problem::Problem;
+use shared::query::Query;
 use shared::wire;
 use tokio::time::timeout;
 
 use super::App;
 use super::authorize::{EVERYTHING, Reading, TokenHolder};
-use super::openapi::Entry;
 use super::openapi::content::{json, lines};
+use super::openapi::{self, Entry};
 use super::paging::{Paging, Piece, Sizes, Source};
 use super::reading::released;
 use super::refused::Refused;
@@ -28,7 +29,6 @@ use super::render::hex;
 use super::shown::NotShown;
 use crate::http::request::parameter::{CONSISTENCY, LIMIT, Parameter, SLOT};
 use crate::http::request::path::slot_of_path;
-use crate::http::request::query::Query;
 use crate::machine::access::authorize::Denied;
 use crate::machine::describe::{
     CommandDescription, Description, OpDescription, ValueDescription, ValueKind, describe,
@@ -48,11 +48,11 @@ const OF_MANY: [Parameter; 3] = [Parameter::number("from", "7"), LIMIT, CONSISTE
 pub(super) fn entries() -> Vec<Entry> {
     let slots = vec![RenderedSlot::example()];
     vec![
-        Entry::read("get", "/v1/log", ("log", "Lists slots of the log."))
+        openapi::read("get", "/v1/log", ("log", "Lists slots of the log."))
             .query(&OF_MANY)
             .answers(200, "Slots.", [json(&slots), lines(&slots[0])])
             .refused(&[410]),
-        Entry::read("get", "/v1/log/{slot}", ("slot", "Reads a slot of the log."))
+        openapi::read("get", "/v1/log/{slot}", ("slot", "Reads a slot of the log."))
             .of(SLOT)
             .query(&OF_ONE)
             .answers(200, "What it holds.", [json(&slots[0])])

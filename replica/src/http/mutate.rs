@@ -13,16 +13,18 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use shared::deadline::Deadline;
+use shared::fields::{self, only};
 use shared::ids::ClusterId;
 use shared::message::Member;
 use shared::problem::{Outcome, Problem};
+use shared::query::Query;
 use shared::wire::{BodyLimit, read_in_time};
 
 use super::authorize::{Seen, TokenHolder, author, permit, refuse};
 use super::forward::{ForwardedCommand, forward};
 use super::mutation::{Asked, Gone, MutationRefused, Performed, Written, perform};
-use super::openapi::Entry;
 use super::openapi::content::{json, text};
+use super::openapi::{self, Entry, field};
 use super::refused::Refused;
 use super::{App, Limits};
 use crate::driver::command;
@@ -30,7 +32,6 @@ use crate::http::request::conditions::{Guard, guard_of};
 use crate::http::request::headers::{idempotency_key, min_revision, repeatable};
 use crate::http::request::parameter::{IF_MATCH, IF_NONE, KEY, LEASE, PREFIX, Parameter};
 use crate::http::request::path::{fault_of_length, key_of_path, text_of};
-use crate::http::request::query::Query;
 use crate::http::request::tenure::{fence_of, lease_of_query};
 use crate::machine::access::policy::Right;
 use crate::machine::access::subject::Author;
@@ -44,7 +45,7 @@ const OF_PREFIX: [Parameter; 2] = [PREFIX, Parameter::flag("all", "false")];
 /// What the contract says of them.
 pub(super) fn entries() -> Vec<Entry> {
     let of_key = |method, id, summary| {
-        let entry = Entry::mutation(method, "/v1/kv/{key}", (id, summary)).of(KEY);
+        let entry = openapi::mutation(method, "/v1/kv/{key}", (id, summary)).of(KEY);
         entry.headers(&[IF_MATCH, IF_NONE]).refused(&[412])
     };
     let of_prefix = ("deletePrefix", "Deletes all keys with a prefix.");
@@ -55,13 +56,14 @@ pub(super) fn entries() -> Vec<Entry> {
             .refused(&[404])
             .takes([text("*/*", "port=80")])
             .answers(200, "It was replaced.", [written.clone()])
-            .answers(201, "It was created.", [written]),
+            .answers(201, "It was created.", [written])
+            .says(&[field::ETAG]),
         of_key("delete", "delete", "Deletes a key.").answers(
             200,
             "It does not exist.",
             [json(&Gone::example(1))],
         ),
-        Entry::mutation("delete", "/v1/kv", of_prefix)
+        openapi::mutation("delete", "/v1/kv", of_prefix)
             .query(&OF_PREFIX)
             .answers(200, "They do not exist.", [json(&Gone::example(2))])
             .refused(&[410]),
@@ -173,11 +175,7 @@ fn condition_of(guard: Guard) -> Condition {
 }
 
 pub(super) fn content_type_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(None) };
-    let text = value
-        .to_str()
-        .map_err(|_| Problem::bad_request("Content-Type has bytes that are not visible ASCII"))?;
-    Ok(Some(text.to_owned()))
+    Ok(fields::content_type(headers)?.map(str::to_owned))
 }
 
 /// Refuses headers that would change what a mutation means, and that are not obeyed, rather
@@ -188,7 +186,7 @@ pub(super) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), Problem> {
             "Content-Range is not supported: a PUT stores a whole value",
         ));
     }
-    match headers.get(header::CONTENT_ENCODING) {
+    match only(headers, "Content-Encoding")? {
         Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
             Err(Problem::unsupported_media_type(
                 "Content-Encoding is not kept with a value: send the bytes as they are to be read",

@@ -1,30 +1,25 @@
 //! `GET /openapi.json`: the contract of the client API in OpenAPI 3.1.
 //!
-//! Nothing of it is written twice. Each file of [`http`](super) that answers a request says
-//! what its [`Entry`] is: with the parameters that it reads the query by, and with the types
-//! that it reads and answers, from which the schemas are derived and of which the examples
-//! are values. A test holds the entries against the routes, and `.ci/long` against what a
-//! cluster answers.
-
-pub(super) mod content;
-mod entry;
+//! Each file of [`http`](super) that answers a request says what its [`Entry`] is. A test
+//! holds the entries against the routes, and `.ci/long` against what a cluster answers.
 
 use std::sync::LazyLock;
 
 use axum::response::Response;
 use http::{HeaderValue, header};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+pub(super) use shared::openapi::{Entry, content, field};
+use shared::openapi::{PATH, document};
 
-use self::content::Schemas;
-pub(super) use self::entry::Entry;
 use super::{
     acceptors, append, cluster, compact, diff, events, get, leases, list, locks, log, mutate,
     policies, primary, removal, rollback, snapshot, sql, status, tokens, txn, verify, watching,
 };
+use crate::http::request::parameter::{FENCE, IDEMPOTENCY_KEY, MIN_REVISION, TIMEOUT, TRACEPARENT};
 
 /// The document, written once.
 static DOCUMENT: LazyLock<Vec<u8>> =
-    LazyLock::new(|| serde_json::to_vec(&document()).expect("JSON can be written"));
+    LazyLock::new(|| serde_json::to_vec(&whole()).expect("JSON can be written"));
 
 /// Answers it.
 pub(super) async fn openapi() -> Response {
@@ -34,9 +29,29 @@ pub(super) async fn openapi() -> Response {
     std::future::ready(response).await
 }
 
+/// What reads the state.
+pub(super) fn read(
+    method: &'static str,
+    path: &'static str,
+    named: (&'static str, &'static str),
+) -> Entry {
+    let entry = Entry::own(method, path, named);
+    entry.headers(&[TIMEOUT, MIN_REVISION, TRACEPARENT]).refused(&[502])
+}
+
+/// What changes the state, once however often it comes with the same key.
+pub(super) fn mutation(
+    method: &'static str,
+    path: &'static str,
+    named: (&'static str, &'static str),
+) -> Entry {
+    let entry = read(method, path, named);
+    entry.headers(&[IDEMPOTENCY_KEY, FENCE]).refused(&[412, 415, 422, 507])
+}
+
 /// All entries, in the order of the documentation.
 fn entries() -> Vec<Entry> {
-    let itself = Entry::own("get", "/openapi.json", ("openapi", "This document."));
+    let itself = Entry::own("get", PATH, ("openapi", "This document."));
     let itself = itself
         .answers(200, "OpenAPI 3.1.", [content::json(&json!({"openapi": "3.1.0"}))])
         .refused(&[502]);
@@ -72,29 +87,8 @@ fn entries() -> Vec<Entry> {
 }
 
 /// All of it.
-fn document() -> Value {
-    let (mut paths, mut schemas): (Map<String, Value>, Schemas) = (Map::new(), Schemas::new());
-    for entry in entries() {
-        let path = paths.entry(entry.path).or_insert_with(|| json!({}));
-        path[entry.method] = entry.rendered(&mut schemas);
-    }
-    json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Synod",
-            "version": env!("CARGO_PKG_VERSION"),
-            "summary": "A key-value store, lock service and replicated log over HTTP.",
-            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        },
-        "servers": [{"url": "/"}],
-        "paths": paths,
-        "components": {
-            "schemas": schemas.all(),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-        },
-        // Where no first token is made, none is needed.
-        "security": [{"token": []}, {}],
-    })
+fn whole() -> Value {
+    document(entries())
 }
 
 /// What clients ask for, by method and path as the router has it; not what every service

@@ -11,10 +11,10 @@ use serde::Serialize;
 use shared::framing::{push_line, wants_ndjson};
 use shared::page::PageLimits;
 use shared::problem::Problem;
+use shared::query::Query;
 
 use super::App;
 use super::ndjson::ndjson;
-use crate::http::request::query::Query;
 
 /// How long a stream looks for its next piece before it looks whether somebody still
 /// listens.

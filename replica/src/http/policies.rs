@@ -8,23 +8,23 @@ use http::request::Parts;
 use schemars::JsonSchema;
 use serde::Serialize;
 use shared::deadline::Deadline;
+use shared::fields::refuse_but_json;
 use shared::ids::Revision;
 use shared::problem::Problem;
+use shared::query::Query;
 use shared::wire::{self, BodyLimit, read_in_time};
 
 use super::App;
 use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit};
 use super::mutation::AccessChanged;
-use super::openapi::Entry;
 use super::openapi::content::{json, sent};
+use super::openapi::{self, Entry};
 use super::paging::{KEYS, Paging};
 use super::reading::released;
 use super::refused::Refused;
 use super::tokens::{PAGED, operates};
 use crate::http::request::access::{Cursor, FORCE, RawPolicy, force_of, policy_of, policy_of_path};
-use crate::http::request::json::refuse_but_json;
 use crate::http::request::parameter::{CONSISTENCY, POLICY, Parameter};
-use crate::http::request::query::Query;
 use crate::http::request::tenure::wrong_cursor;
 use crate::machine::access::AccessOp;
 use crate::machine::access::policy::{Policy, PolicyName};
@@ -45,28 +45,26 @@ pub(super) fn entries() -> Vec<Entry> {
     let (put, delete) = (("putPolicy", "Puts a policy."), ("deletePolicy", "Deletes a policy."));
     let changed = || [json(&AccessChanged::example())];
     vec![
-        Entry::mutation("put", path, put)
+        openapi::mutation("put", path, put)
             .of(POLICY)
             .query(&FORCED)
             .takes([sent::<RawPolicy>(wanted)])
             .answers(200, "It was replaced.", changed())
             .answers(201, "It was created.", changed())
             .refused(&[409]),
-        Entry::read("get", path, ("policy", "Reads a policy."))
+        openapi::read("get", path, ("policy", "Reads a policy."))
             .of(POLICY)
             .query(&[CONSISTENCY])
             .answers(200, "This one.", [json(&RenderedWhole { policy: policy(), revision })])
             .refused(&[404]),
-        Entry::mutation("delete", path, delete)
+        openapi::mutation("delete", path, delete)
             .of(POLICY)
             .query(&FORCED)
             .answers(200, "It does not exist.", changed())
             .refused(&[404, 409]),
-        Entry::read("get", "/v1/policies", ("policies", "Lists policies.")).query(&PAGED).answers(
-            200,
-            "A page, by name.",
-            [json(&page)],
-        ),
+        openapi::read("get", "/v1/policies", ("policies", "Lists policies."))
+            .query(&PAGED)
+            .answers(200, "A page, by name.", [json(&page)]),
     ]
 }
 

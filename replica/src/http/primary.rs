@@ -9,9 +9,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::client::CallError;
 use shared::deadline::Deadline;
+use shared::fields::refuse_but_json;
 use shared::ids::Name;
 use shared::message::{PrimaryRefused, View};
 use shared::problem::{Outcome, Problem};
+use shared::query::Query;
 use shared::wire::{self, BodyLimit, Encoding, read_in_time};
 
 use super::App;
@@ -20,9 +22,8 @@ use super::openapi::Entry;
 use super::openapi::content::{json, sent};
 use super::refused::Refused;
 use super::status::RenderedView;
-use crate::http::request::json::{Object, require_json};
+use crate::http::request::json::Object;
 use crate::http::request::parameter::TIMEOUT;
-use crate::http::request::query::Query;
 use crate::http::request::tenure::fence_of;
 use crate::switch_over::{NotChanged, make_primary};
 
@@ -58,7 +59,7 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
-    require_json(&parts.headers, "a switch-over")?;
+    refuse_but_json(&parts.headers, "a switch-over")?;
     refuse_headers_of_mutations(&parts.headers, ", not about the primary")?;
     let body = read_in_time(body, SWITCH_OVER, deadline).await?;
     let Object(SwitchOver { replica }) = Encoding::Json

@@ -6,13 +6,13 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use shared::deadline::Deadline;
 use shared::ids::Revision;
+use shared::query::Query;
 
 use super::App;
 use super::authorize::{Caller, Seen, TokenHolder, permit};
 use super::refused::Refused;
 use crate::http::request::headers::min_revision;
 use crate::http::request::parameter::CONSISTENCY;
-use crate::http::request::query::Query;
 use crate::machine::access::authorize::Denied;
 
 const LAG: HeaderName = HeaderName::from_static("synod-lag");

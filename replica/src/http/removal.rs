@@ -8,6 +8,7 @@ use http::request::Parts;
 use shared::deadline::Deadline;
 use shared::ids::{Name, NameError};
 use shared::problem::Problem;
+use shared::query::{Query, decode_strict};
 
 use super::App;
 use super::mutate::finish;
@@ -17,7 +18,6 @@ use super::primary::{refuse_headers_of_mutations, rendered};
 use super::refused::Refused;
 use super::status::RenderedView;
 use crate::http::request::parameter::{REPLICA, TIMEOUT};
-use crate::http::request::query::{Query, decode_strict};
 use crate::switch_over::take_out;
 
 /// Where it is asked for.

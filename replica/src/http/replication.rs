@@ -12,13 +12,13 @@ use shared::ids::{ClusterId, NonceError, Slot};
 use shared::message::{ChosenEntry, ChosenReply, LogPrefix, OfCluster, same_cluster};
 use shared::page::PageLimits;
 use shared::problem::Problem;
+use shared::query::Query;
 use shared::wire::Reply;
 
 use super::App;
 use super::refused::Refused;
 use crate::driver::{LOG_PAGE_BYTES, LOG_PAGE_ENTRIES};
 use crate::http::request::parameter::{LIMIT, Parameter};
-use crate::http::request::query::Query;
 use crate::replica::status::LogPage;
 use crate::store::{LogQuery, LogRow, ReadError};
 

@@ -16,7 +16,6 @@ pub(crate) mod json;
 pub mod listing;
 pub mod parameter;
 pub mod path;
-pub mod query;
 pub mod range;
 pub mod rollback;
 pub mod tenure;

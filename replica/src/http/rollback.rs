@@ -9,8 +9,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use shared::deadline::Deadline;
+use shared::fields::refuse_but_json;
 use shared::ids::Revision;
 use shared::problem::Problem;
+use shared::query::Query;
 use shared::wire::{self, BodyLimit, read_in_time};
 
 use super::App;
@@ -18,16 +20,14 @@ use super::authorize::TokenHolder;
 use super::diff::{differing, horizon};
 use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit};
 use super::mutation::RolledBack;
-use super::openapi::Entry;
 use super::openapi::content::{self, sent};
+use super::openapi::{self, Entry};
 use super::reading::released;
 use super::refused::Refused;
 use crate::http::request::diff::DiffRequest;
 use crate::http::request::headers::idempotency_key;
-use crate::http::request::json::require_json;
 use crate::http::request::parameter::{CONSISTENCY, Parameter};
 use crate::http::request::path::text_of;
-use crate::http::request::query::Query;
 use crate::http::request::rollback::{RawRollback, RollbackRequest, rollback_of};
 use crate::machine::access::policy::Right;
 use crate::machine::command::{Op, limits};
@@ -46,7 +46,7 @@ pub(super) fn entries() -> Vec<Entry> {
     let change = Previewed::Restored;
     let changes = Some(vec![PreviewedChange { key: "app/web".to_owned(), change }]);
     vec![
-        Entry::mutation("post", "/v1/rollback", ("rollBack", "Makes keys what they were."))
+        openapi::mutation("post", "/v1/rollback", ("rollBack", "Makes keys what they were."))
             .query(&PARAMETERS)
             .takes([sent::<RawRollback>(json!({"prefix": "app/", "revision": 42}))])
             .answers(200, "They are, or would be.", [content::json(&Preview { counts, changes })])
@@ -71,7 +71,7 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
         let why = "an Idempotency-Key is for what changes something, and a dry run does not";
         return Err(Problem::bad_request(why).into());
     }
-    require_json(&parts.headers, "a roll-back")?;
+    refuse_but_json(&parts.headers, "a roll-back")?;
     refuse_conditions(&parts.headers, ", not about a prefix")?;
     refuse_unsupported(&parts.headers)?;
     let body = read_in_time(body, ROLLBACK, deadline).await?;

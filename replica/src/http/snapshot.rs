@@ -22,18 +22,18 @@ use shared::config::BaseUrl;
 use shared::deadline::SNAPSHOT_WAIT;
 use shared::message::{Member, Service, same_cluster};
 use shared::problem::Problem;
+use shared::query::Query;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
 use super::App;
 use super::authorize::{EVERYTHING, Reading, TokenHolder};
-use super::openapi::Entry;
 use super::openapi::content::binary;
+use super::openapi::{self, Entry, field};
 use super::reading::{REVISION, released};
 use super::refused::Refused;
 use super::replication::{CLUSTER, cluster_of};
 use crate::http::request::parameter::{CONSISTENCY, IF_RANGE, RANGE};
-use crate::http::request::query::Query;
 use crate::http::request::range::{Part, Range, if_range};
 use crate::machine::access::authorize::Denied;
 use crate::machine::access::policy::ClusterRight;
@@ -60,11 +60,12 @@ const PASSED_ON: [HeaderName; 7] = [
 pub(super) fn entries() -> Vec<Entry> {
     let file = || [binary(SQLITE, "SQLite format 3\u{0}")];
     vec![
-        Entry::read("get", "/v1/snapshot", ("snapshot", "The whole state as one SQLite file."))
+        openapi::read("get", "/v1/snapshot", ("snapshot", "The whole state as one SQLite file."))
             .query(&[CONSISTENCY])
             .headers(&[RANGE, IF_RANGE])
             .answers(200, "All of it.", file())
             .answers(206, "A part of the one that If-Range names.", file())
+            .says(&[field::ETAG, field::DIGEST, field::ACCEPT_RANGES, field::CONTENT_RANGE])
             .refused(&[416, 507]),
     ]
 }
@@ -85,8 +86,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
 }
 
 async fn may_be_resumed(app: &App, parts: &Parts) -> Result<Response, Refused> {
-    let range = Range::of(&parts.headers)?;
-    if let (Some(range), Some(tag)) = (range, if_range(&parts.headers).and_then(Tag::read)) {
+    if let Some((range, tag)) = resumed(&parts.headers)? {
         if let Some(kept) = app.snapshots.tagged(&tag) {
             let wanted = range.within(kept.made.bytes)?;
             return part(kept, wanted).await;
@@ -103,6 +103,12 @@ async fn may_be_resumed(app: &App, parts: &Parts) -> Result<Response, Refused> {
     part(kept, whole).await
 }
 
+/// The part that is asked for, and of which snapshot.
+fn resumed(headers: &HeaderMap) -> Result<Option<(Range, Tag)>, Problem> {
+    let (range, tag) = (Range::of(headers)?, if_range(headers)?);
+    Ok(range.zip(tag.and_then(Tag::read)))
+}
+
 /// It has everything, also the hashes of all secrets.
 fn needed(holder: &TokenHolder) -> Result<(), Denied> {
     holder.granted.need_cluster(ClusterRight::Operate)?;
@@ -117,13 +123,13 @@ pub(super) async fn for_replica(State(app): State<Arc<App>>, parts: Parts) -> Re
 async fn answer_replica(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let query = Query::parse(parts.uri.query(), &[CLUSTER])?;
     let theirs = cluster_of(&query)?;
-    let range = Range::of(&parts.headers)?;
+    let resumed = resumed(&parts.headers)?;
     let status = app.driver.published().status.clone();
     same_cluster(status.cluster, theirs).map_err(Problem::of_cluster)?;
     if !status.is_history_confirmed {
         return Err(Refused::HistoryUnconfirmed);
     }
-    if let (Some(range), Some(tag)) = (range, if_range(&parts.headers).and_then(Tag::read))
+    if let Some((range, tag)) = resumed
         && let Some(kept) = app.snapshots.tagged(&tag)
     {
         let wanted = range.within(kept.made.bytes)?;

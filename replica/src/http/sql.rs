@@ -8,21 +8,23 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use serde_json::Value;
+use shared::accept::preferred;
 use shared::deadline::Deadline;
-use shared::framing::{NDJSON, push_line, wants};
+use shared::fields::content_type;
+use shared::framing::{NDJSON, push_line};
 use shared::ids::Revision;
 use shared::problem::{Problem, Retryable};
-use shared::wire::{self, BodyLimit, Encoding, essence_of, read_in_time};
+use shared::query::Query;
+use shared::wire::{self, BodyLimit, Encoding, JSON, essence_of, read_in_time};
 
 use super::App;
 use super::authorize::{EVERYTHING, TokenHolder};
-use super::openapi::Entry;
 use super::openapi::content::{json, lines as stream, sent, text};
+use super::openapi::{self, Entry};
 use super::reading::released;
 use super::refused::Refused;
 use crate::http::request::json::Object;
 use crate::http::request::parameter::CONSISTENCY;
-use crate::http::request::query::Query;
 use crate::sql::{SqlError, SqlQuery, Table};
 
 /// The longest query, with its parameters.
@@ -38,7 +40,7 @@ pub(super) fn entries() -> Vec<Entry> {
     let row = stream(&Row(&table.columns, &table.rows[0]));
     let csv = text(CSV, String::from_utf8_lossy(&csv(&table)));
     vec![
-        Entry::read("post", "/v1/sql", ("query", "Answers a query in SQL."))
+        openapi::read("post", "/v1/sql", ("query", "Answers a query in SQL."))
             .query(&[CONSISTENCY])
             .takes([text("text/plain", sql), sent::<SqlQuery>(serde_json::json!({"sql": sql}))])
             .answers(200, "Rows.", [json(&table), row, csv])
@@ -63,7 +65,7 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     released.permit(app, &parts.headers, needed).await?;
     let table = app.sql.run(asked, deadline).await.map_err(Refused::Sql)?;
     released.permit(app, &parts.headers, needed).await?;
-    let mut response = rendered(&parts.headers, &table);
+    let mut response = rendered(&parts.headers, &table)?;
     released.describe(response.headers_mut(), table.revision);
     Ok(response)
 }
@@ -80,9 +82,8 @@ enum BodyFormat {
 impl BodyFormat {
     /// What `Content-Type` says. curl calls whatever it sends a form.
     fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Self::Text) };
-        let essence = essence_of(value.to_str().unwrap_or_default());
-        match essence.to_ascii_lowercase().as_str() {
+        let Some(said) = content_type(headers)? else { return Ok(Self::Text) };
+        match essence_of(said).to_ascii_lowercase().as_str() {
             "text/plain" | "application/sql" | "application/x-www-form-urlencoded" => {
                 Ok(Self::Text)
             }
@@ -110,17 +111,15 @@ impl BodyFormat {
     }
 }
 
-fn rendered(headers: &HeaderMap, table: &Table) -> Response {
-    let (media_type, body) = if wants(headers, NDJSON) {
-        (NDJSON, lines(table))
-    } else if wants(headers, CSV) {
-        (CSV, csv(table))
-    } else {
-        return wire::json(table);
+fn rendered(headers: &HeaderMap, table: &Table) -> Result<Response, Problem> {
+    let (media_type, body) = match preferred(headers, &[JSON, NDJSON, CSV]) {
+        NDJSON => (NDJSON, lines(table)?),
+        CSV => (CSV, csv(table)),
+        _ => return Ok(wire::json(table)),
     };
     let mut response = Response::new(body.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
+    Ok(response)
 }
 
 /// A row as an object.
@@ -132,10 +131,19 @@ impl Serialize for Row<'_> {
     }
 }
 
-fn lines(table: &Table) -> Vec<u8> {
+/// An object a row: each of its fields is one column.
+fn lines(table: &Table) -> Result<Vec<u8>, Problem> {
+    let columns = &table.columns;
+    let is_again = |(at, name): &(usize, &String)| columns[..*at].contains(name);
+    if let Some((_, name)) = columns.iter().enumerate().find(is_again) {
+        return Err(Problem::bad_request(format!(
+            "two columns are called {name:?}, and a line is an object, which has one of each \
+             name: rename one with AS, or ask for application/json or text/csv"
+        )));
+    }
     let mut lines = Vec::new();
-    table.rows.iter().for_each(|row| push_line(&mut lines, &Row(&table.columns, row)));
-    lines
+    table.rows.iter().for_each(|row| push_line(&mut lines, &Row(columns, row)));
+    Ok(lines)
 }
 
 /// A line of names, then a line a row. Null is empty, and bytes that are no UTF-8 are in

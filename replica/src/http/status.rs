@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use shared::health::Check;
 use shared::ids::{Ballot, ClusterId, CoordinatorId, Epoch, Instance, Name, Revision, Slot};
 use shared::message::{Service, Storage, View};
-use shared::metrics::CONTENT_TYPE;
+use shared::metrics::{OPEN_METRICS, PLAIN};
 use shared::spans;
 use shared::status::{Common, Status as OfService, VERSION};
 use shared::wire;
@@ -22,7 +22,7 @@ use super::App;
 use super::openapi::Entry;
 use super::openapi::content::{json, text};
 use crate::driver::Published;
-use crate::http::request::parameter::{OF, TRACE, VERBOSE};
+use crate::http::request::parameter::VERBOSE;
 use crate::machine::chain::ChainHash;
 use crate::machine::state::RemovedReplica;
 use crate::replica::status::{Leader, Missing, Status};
@@ -65,15 +65,14 @@ pub(super) fn entries() -> Vec<Entry> {
             .query(&[VERBOSE])
             .answers(200, "It can.", [text("text/plain", "ok\n")])
             .answers(503, "It cannot, and why.", [text("text/plain", "no")]),
-        own(spans::PATH, "spans", "What is still held of a trace.").query(&[TRACE, OF]).answers(
-            200,
-            "OTLP, as JSON.",
-            [json(&spans::Told::default())],
-        ),
+        own(spans::PATH, "spans", "What is still held of a trace.")
+            .needs(&[spans::TRACE])
+            .query(&[spans::OF])
+            .answers(200, "OTLP, as JSON.", [json(&spans::Told::default())]),
         own("/metrics", "metrics", "What it counts and measures.").answers(
             200,
-            "OpenMetrics 1.0.",
-            [text(CONTENT_TYPE, "# EOF\n")],
+            "Prometheus' text, or OpenMetrics 1.0.",
+            [text(PLAIN, "synod_uptime_seconds 1.5\n"), text(OPEN_METRICS, "# EOF\n")],
         ),
     ]
 }

@@ -18,8 +18,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 use shared::deadline::Deadline;
+use shared::fields::refuse_but_json;
 use shared::ids::{Accessor, Revision};
 use shared::problem::Problem;
+use shared::query::Query;
 use shared::random;
 use shared::wire::{self, BodyLimit, read_in_time};
 
@@ -29,8 +31,8 @@ use super::authorize::bearer::PREFIX;
 use super::authorize::{Caller, TokenHolder, refuse};
 use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, submitted};
 use super::mutation::{AccessChanged, Mutated, Performed};
-use super::openapi::Entry;
 use super::openapi::content::{json, sent};
+use super::openapi::{self, Entry, field};
 use super::paging::{KEYS, Paging};
 use super::reading::{REVISION, released};
 use super::refused::Refused;
@@ -38,11 +40,9 @@ use crate::http::request::access::{
     Cursor, FORCE, TokenRequest, accessor_of_path, force_of, token_of,
 };
 use crate::http::request::headers::idempotency_key;
-use crate::http::request::json::refuse_but_json;
 use crate::http::request::parameter::{ACCESSOR, CONSISTENCY, CURSOR, LIMIT, Parameter, TIMEOUT};
-use crate::http::request::query::Query;
 use crate::http::request::tenure::wrong_cursor;
-use crate::jwt::Vouched;
+use crate::jwt::{Vouched, now_s};
 use crate::machine::access::authorize::Denied;
 use crate::machine::access::outcome::AccessDone;
 use crate::machine::access::policy::{ClusterRight, Policy, PolicyName};
@@ -86,27 +86,29 @@ pub(super) fn entries() -> Vec<Entry> {
     let of_token = |entry: Entry| entry.of(ACCESSOR).refused(&[404]);
     let bootstrap = ("bootstrap", "Makes the first token, and has tokens required.");
     vec![
-        Entry::read("post", "/v1/tokens", ("createToken", "Makes a token."))
+        openapi::read("post", "/v1/tokens", ("createToken", "Makes a token."))
             .takes([sent::<TokenRequest>(wanted)])
             .answers(201, "It, with its secret.", [json(&Made::example())])
+            .says(&[field::LOCATION])
             .refused(&[409, 412, 415, 507]),
-        Entry::read("get", "/v1/tokens", ("tokens", "Lists tokens.")).query(&PAGED).answers(
+        openapi::read("get", "/v1/tokens", ("tokens", "Lists tokens.")).query(&PAGED).answers(
             200,
             "A page, by accessor.",
             [json(&page)],
         ),
-        Entry::read("get", "/v1/tokens/self", ("self", "Says whose token it is that asks."))
+        openapi::read("get", "/v1/tokens/self", ("self", "Says whose token it is that asks."))
             .query(&[CONSISTENCY])
             .answers(200, "It, and what it may do.", [json(&own)])
             .refused(&[404]),
         Entry::own("post", "/v1/tokens/bootstrap", bootstrap)
             .headers(&[TIMEOUT])
             .answers(201, "It, with its secret.", [json(&Made::example())])
+            .says(&[field::LOCATION])
             .refused(&[409, 412, 415, 502, 507]),
-        of_token(Entry::read("get", "/v1/tokens/{accessor}", ("token", "Reads a token.")))
+        of_token(openapi::read("get", "/v1/tokens/{accessor}", ("token", "Reads a token.")))
             .query(&[CONSISTENCY])
             .answers(200, "This one.", [json(&whole)]),
-        of_token(Entry::mutation(
+        of_token(openapi::mutation(
             "delete",
             "/v1/tokens/{accessor}",
             ("deleteToken", "Ends a token."),
@@ -168,7 +170,8 @@ async fn create_answer(app: &App, request: Request) -> Result<Response, Refused>
         description: description.clone(),
     };
     let performed = submitted(app, &parts.headers, Op::Access(op), deadline).await?;
-    made(performed, Some(&secret), &policies, ttl_ms)
+    let expires = ttl_ms.map(|ttl_ms| now_s().saturating_add(ttl_ms / 1_000));
+    made(performed, Some(&secret), &policies, expires)
 }
 
 /// Refuses what has no meaning where a secret is made.
@@ -272,8 +275,9 @@ struct Made<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<&'a str>,
     policies: &'a [PolicyName],
+    /// When it ends at the earliest, in seconds since 1970; none: it has no end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    ttl_ms: Option<u64>,
+    expires: Option<u64>,
     revision: Revision,
 }
 
@@ -282,7 +286,7 @@ impl Made<'static> {
     fn example() -> Self {
         let (accessor, revision) = (Accessor(0xaa), Revision(42));
         let secret = Some("synod_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
-        Self { accessor, secret, policies: &[], ttl_ms: Some(3_600_000), revision }
+        Self { accessor, secret, policies: &[], expires: Some(1_800_000_000), revision }
     }
 }
 
@@ -290,7 +294,7 @@ fn made(
     performed: Performed,
     secret: Option<&Secret>,
     policies: &[PolicyName],
-    ttl_ms: Option<u64>,
+    expires: Option<u64>,
 ) -> Result<Response, Refused> {
     let Mutated::Access {
         revision,
@@ -300,7 +304,7 @@ fn made(
         unreachable!("{:?} is no token that was made", performed.mutated)
     };
     let secret = secret.map(|secret| secret.0.as_str());
-    let mut response = wire::json(&Made { accessor, secret, policies, ttl_ms, revision });
+    let mut response = wire::json(&Made { accessor, secret, policies, expires, revision });
     *response.status_mut() = StatusCode::CREATED;
     let location = HeaderValue::try_from(format!("/v1/tokens/{accessor}"));
     let location = location.expect("a path and digits are safe in a header");

@@ -6,16 +6,16 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::json;
 use shared::deadline::Deadline;
+use shared::fields::refuse_but_json;
+use shared::query::Query;
 use shared::wire::{BodyLimit, read_in_time};
 
 use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit};
 use super::mutation::TxnAnswer;
-use super::openapi::Entry;
 use super::openapi::content::{self, sent};
+use super::openapi::{self, Entry};
 use super::refused::Refused;
 use super::{App, Limits};
-use crate::http::request::json::require_json;
-use crate::http::request::query::Query;
 use crate::http::request::txn::{RawTxn, TxnLimits, txn_of};
 use crate::machine::command::Op;
 
@@ -26,10 +26,10 @@ pub(super) fn entries() -> Vec<Entry> {
         "then": [{"put": {"key": "a", "value": "1"}}, {"get": {"key": "app/web"}}],
     });
     vec![
-        Entry::mutation("post", "/v1/txn", ("transact", "Does several things as one step."))
+        openapi::mutation("post", "/v1/txn", ("transact", "Does several things as one step."))
             .takes([sent::<RawTxn>(asked)])
             .answers(200, "It was done.", [content::json(&TxnAnswer::example())])
-            .refused(&[410]),
+            .refused(&[404, 410]),
     ]
 }
 
@@ -42,7 +42,7 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
     let deadline = Deadline::of(&parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
-    require_json(&parts.headers, "a transaction")?;
+    refuse_but_json(&parts.headers, "a transaction")?;
     refuse_conditions(&parts.headers, ": a transaction has guards of its own")?;
     refuse_unsupported(&parts.headers)?;
     let limit = BodyLimit { what: "transaction", bytes: app.limits.txn_bytes };

@@ -11,6 +11,7 @@ use shared::deadline::{Deadline, SNAPSHOT_WAIT};
 use shared::ids::Slot;
 use shared::message::{OfCluster, same_cluster};
 use shared::problem::Problem;
+use shared::query::Query;
 use shared::wire::{self, BodyLimit, Reply, Wire};
 
 use super::App;
@@ -21,7 +22,6 @@ use super::primary::refuse_headers_of_mutations;
 use super::refused::Refused;
 use super::replication::{CLUSTER, cluster_of};
 use crate::http::request::parameter::{Parameter, TIMEOUT};
-use crate::http::request::query::Query;
 use crate::verification::{Check, DigestReply, NotChecked, Suspicion, SuspicionReply};
 
 /// At the state below which slot.

@@ -16,8 +16,8 @@ use shared::framing::Framing;
 use self::stream::{RIGHTS, Watcher};
 use super::App;
 use super::authorize::{Reading, TokenHolder};
-use super::openapi::Entry;
 use super::openapi::content::{lines, text};
+use super::openapi::{self, Entry};
 use super::reading::released_from;
 use super::refused::Refused;
 use super::render::RenderedItem;
@@ -35,7 +35,7 @@ pub(super) fn entries() -> Vec<Entry> {
     let event = format!("event: put\ndata: {item}\nid: 42\n\n");
     let line = json!({"event": "put", "id": 42, "data": item});
     vec![
-        Entry::read("get", "/v1/watch", ("watch", "Tells of changes as they are executed."))
+        openapi::read("get", "/v1/watch", ("watch", "Tells of changes as they are executed."))
             .query(&PARAMETERS)
             .headers(&[LAST_EVENT_ID])
             .answers(

@@ -4,7 +4,7 @@ mod first;
 mod matrix;
 mod unseen;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
 use reqwest::RequestBuilder;
@@ -390,6 +390,23 @@ async fn the_log_says_which_token_did_what_and_nothing_says_a_secret() {
             assert!(!is_there, "a secret is on the disk of node {at}");
         }
     }
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the wall clock says when a token ends")]
+async fn a_token_that_ends_says_when_in_seconds_since_1970() {
+    let guarded = Guarded::start().await;
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let made = async |body: Value| {
+        send(guarded.ask(1, Method::POST, "/v1/tokens", &guarded.root).json(&body)).await.json()
+    };
+    let (before, ends) = (now(), made(json!({"policies": [], "ttl_ms": 3_600_000})).await);
+    let expires = ends["expires"].as_u64().unwrap_or_else(|| panic!("{ends}"));
+    assert!((before + 3_600..=now() + 3_600).contains(&expires), "{before}: {ends}");
+    let fields = |made: &Value| made.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(fields(&ends), ["accessor", "expires", "policies", "revision", "secret"]);
+    let unending = made(json!({"policies": []})).await;
+    assert_eq!(fields(&unending), ["accessor", "policies", "revision", "secret"]);
 }
 
 #[tokio::test]

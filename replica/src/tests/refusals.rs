@@ -1,6 +1,7 @@
 //! What a client is told that asks for what cannot be.
 
 use http::Method;
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -71,6 +72,64 @@ async fn every_malformed_request_is_refused_by_name() {
             send(network.request(node, Method::PUT, "/v1/kv/x").body(vec![7; (1 << 20) + 1])).await;
         assert_eq!(large.refusal(), (413, json!("not_applied"), false));
         assert!(large.text().contains("1048576"), "{}", large.text());
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_has_one_value_is_refused_where_it_comes_twice() {
+    let network = Network::start(1).await;
+    let (json, event) = ("application/json", "00000000000000aa-7");
+    for (method, path, name, values) in [
+        (Method::PUT, "/v1/kv/x", "Content-Type", ["text/plain", "text/plain"]),
+        (Method::PUT, "/v1/kv/x", "Content-Encoding", ["identity", "gzip"]),
+        (Method::PUT, "/v1/kv/x", "Idempotency-Key", ["a", "a"]),
+        (Method::PUT, "/v1/kv/x", "Synod-Fence", ["l=1", "l=1"]),
+        (Method::DELETE, "/v1/kv/x", "Content-Encoding", ["identity", "identity"]),
+        (Method::GET, "/v1/kv/x", "Synod-Timeout", ["1s", "1s"]),
+        (Method::GET, "/v1/kv/x", "Synod-Min-Revision", ["0", "0"]),
+        (Method::POST, "/v1/log", "Content-Type", ["text/plain", "text/html"]),
+        (Method::POST, "/v1/txn", "Content-Type", [json, json]),
+        (Method::POST, "/v1/rollback", "Content-Type", [json, json]),
+        (Method::POST, "/v1/compact", "Content-Type", [json, json]),
+        (Method::POST, "/v1/leases", "Content-Type", [json, json]),
+        (Method::PUT, "/v1/locks/l", "Content-Type", [json, json]),
+        (Method::POST, "/v1/tokens", "Content-Type", [json, json]),
+        (Method::PUT, "/v1/policies/p", "Content-Type", [json, json]),
+        (Method::POST, "/v1/cluster/primary", "Content-Type", [json, json]),
+        (Method::POST, "/v1/cluster/acceptors", "Content-Type", [json, json]),
+        (Method::POST, "/v1/sql", "Content-Type", ["text/plain", "text/plain"]),
+        (Method::GET, "/v1/watch", "Last-Event-ID", ["1", "1"]),
+        (Method::GET, "/v1/events", "Last-Event-ID", [event, event]),
+        (Method::GET, "/v1/snapshot", "If-Range", ["\"a\"", "\"a\""]),
+    ] {
+        let twice = |request: RequestBuilder, value| request.header(name, value);
+        let asked = network.request(0, method.clone(), path);
+        let seen = send(values.into_iter().fold(asked, twice)).await;
+        assert_eq!(seen.status, 400, "{method} {path} {name}: {}", seen.text());
+        let says = format!("{name} is given more than once");
+        assert!(seen.text().contains(&says), "{method} {path} {name}: {}", seen.text());
+    }
+}
+
+#[tokio::test]
+async fn a_path_without_its_key_has_the_methods_of_one_with_it() {
+    let network = Network::start(1).await;
+    for (method, path, status) in [
+        (Method::GET, "/v1/kv/", 400),
+        (Method::DELETE, "/v1/kv/", 400),
+        (Method::POST, "/v1/kv/", 405),
+        (Method::PATCH, "/v1/kv/", 405),
+        (Method::PUT, "/v1/locks/", 400),
+        (Method::PATCH, "/v1/locks/", 405),
+    ] {
+        let seen = send(network.request(0, method.clone(), path)).await;
+        assert_eq!(seen.status, status, "{method} {path}: {}", seen.text());
+        if status == 405 {
+            let allow = seen.header("allow");
+            for method in ["GET", "PUT", "DELETE"] {
+                assert!(allow.contains(method), "{path}: {allow}");
+            }
+        }
     }
 }
 

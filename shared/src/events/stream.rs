@@ -6,20 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::Query;
 use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::kind::Happening;
 use super::ring::Event;
 use super::{Events, Follower};
+use crate::fields::only;
 use crate::framing::Framing;
 use crate::ids::Instance;
 use crate::places::ClientNetwork;
 use crate::problem::Problem;
+use crate::query::{Parameter, Query};
 
 /// Where to ask.
 pub const PATH: &str = "/v1/events";
@@ -30,13 +30,12 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// So many are written at once.
 const AT_ONCE: usize = 128;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    /// First what is still held.
-    #[serde(default)]
-    held: bool,
-}
+/// Asks for what is still held, first.
+pub const HELD: Parameter = Parameter::flag("held", "true");
+
+/// After which event it goes on.
+pub const LAST_EVENT_ID: Parameter =
+    Parameter::pattern("Last-Event-ID", "^[0-9a-f]{16}-[0-9]+$", "00000000000000aa-7");
 
 /// An event's identity: which ring, and which of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +63,8 @@ impl FromStr for EventId {
 /// # Errors
 /// Where it is malformed, or as many follow, in all or of its client, as may.
 pub fn answer(events: &Arc<Events>, parts: &Parts) -> Result<Response, Problem> {
-    let asked: Query<Asked> =
-        Query::try_from_uri(&parts.uri).map_err(|error| Problem::bad_request(error.body_text()))?;
-    let last = parts.headers.get("last-event-id").map(|value| {
+    let is_held_asked = Query::parse(parts.uri.query(), &[HELD])?.flag(HELD.name)?;
+    let last = only(&parts.headers, LAST_EVENT_ID.name)?.map(|value| {
         let text = value.to_str().map_err(|_| Problem::bad_request("Last-Event-ID is no text"))?;
         text.parse::<EventId>()
     });
@@ -80,7 +78,7 @@ pub fn answer(events: &Arc<Events>, parts: &Parts) -> Result<Response, Problem> 
     let (seen, is_other) = match last {
         Some(id) if id.ring == events.instance && id.number <= newest => (id.number, false),
         Some(_) => (before_oldest, true),
-        None if asked.held => (before_oldest, false),
+        None if is_held_asked => (before_oldest, false),
         None => (newest, false),
     };
     let framing = Framing::of(&parts.headers);
@@ -195,8 +193,10 @@ mod tests {
         let again = told(answer(&events, &parts("", &[id(1)])).unwrap()).await;
         assert!(again.contains("\"trimmed_below\":2"), "{again}");
         assert!(!again.contains("\"trimmed_below\":1") && !again.contains("lagged"), "{again}");
-        let held = told(answer(&events, &parts("?held=true", &[])).unwrap()).await;
-        assert!(held.contains("\"trimmed_below\":1"), "{held}");
+        for asked in ["?held=true", "?held=1", "?held"] {
+            let held = told(answer(&events, &parts(asked, &[])).unwrap()).await;
+            assert!(held.contains("\"trimmed_below\":1"), "{asked}: {held}");
+        }
         let other = [("last-event-id", format!("{}-1", Instance(8)))];
         let other = told(answer(&events, &parts("", &other)).unwrap()).await;
         assert!(
@@ -231,6 +231,8 @@ mod tests {
             ("?held=maybe", vec![]),
             ("", vec![("last-event-id", "7".to_owned())]),
             ("", vec![("last-event-id", "x-1".to_owned())]),
+            ("", vec![("last-event-id", format!("{}-1", Instance(7))); 2]),
+            ("?held&held", vec![]),
         ] {
             let refused = answer(&events, &parts(query, &fields)).unwrap_err();
             assert_eq!(refused.status(), 400, "{query} {fields:?}");

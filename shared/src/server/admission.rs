@@ -6,7 +6,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Uri, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::doors::ForClients;
@@ -212,12 +212,9 @@ impl Admission {
             None => Ok(()),
             Some(coding) => Err((
                 Reason::TransferCoding,
-                Problem::new(
-                    StatusCode::NOT_IMPLEMENTED,
-                    "urn:synod:problem:not-implemented",
-                    "Not implemented",
-                    format!("the transfer coding {coding:?} is not known here, only chunked"),
-                ),
+                Problem::not_implemented(format!(
+                    "the transfer coding {coding:?} is not known here, only chunked"
+                )),
             )),
         }
     }

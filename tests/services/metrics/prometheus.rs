@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -14,6 +16,8 @@ use tests::harness::skip::skipped;
 
 use super::names::{below_top, queries};
 use crate::synod;
+
+const PROMTOOL: &str = "/usr/bin/promtool";
 
 /// As the shipped one, but for where the services are.
 fn configuration(cluster: &Cluster) -> String {
@@ -85,9 +89,50 @@ async fn prometheus_takes_what_all_services_answer_and_what_the_dashboards_ask()
     prometheus.kill()
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_ask_for_open_metrics_gets_the_text_that_promtool_takes() -> Result<()> {
+    let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let url = format!("{}/v1/kv/k", cluster.front());
+    eventually("a write", async || {
+        cluster.http().put(&url).body("v").send().await?.error_for_status()?;
+        Ok(())
+    })
+    .await?;
+    let mut texts = Vec::new();
+    for service in cluster.all() {
+        for accept in [None, Some("*/*"), Some("text/plain;version=0.0.4"), Some("text/html")] {
+            let mut asked = cluster.http().get(format!("{}/metrics", cluster.url(&service)));
+            if let Some(accept) = accept {
+                asked = asked.header("accept", accept);
+            }
+            let answer = asked.send().await?.error_for_status()?;
+            let of = answer.headers()["content-type"].to_str()?.to_owned();
+            ensure!(of == "text/plain; version=0.0.4; charset=utf-8", "{service} {accept:?}: {of}");
+            let text = answer.text().await?;
+            for newer in ["# EOF", "# UNIT", " # {"] {
+                ensure!(!text.contains(newer), "{service} {accept:?}: {newer} in {text}");
+            }
+            texts.push((service.clone(), text));
+        }
+    }
+    if !Path::new(PROMTOOL).exists() {
+        return skipped("there is no promtool; `apt-get install prometheus` brings it");
+    }
+    for (service, text) in texts {
+        let mut run = std::process::Command::new(PROMTOOL);
+        let run = run.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut run = run.stdout(Stdio::piped()).spawn()?;
+        run.stdin.take().context("a pipe")?.write_all(text.as_bytes())?;
+        let run = run.wait_with_output()?;
+        let said = [run.stdout, run.stderr].concat();
+        ensure!(run.status.success(), "{service}: {}", String::from_utf8_lossy(&said));
+    }
+    Ok(())
+}
+
 #[test]
 fn the_shipped_configuration_and_rules_are_as_prometheus_wants_them() -> Result<()> {
-    let program = Path::new("/usr/bin/promtool");
+    let program = Path::new(PROMTOOL);
     if !program.exists() {
         return skipped("there is no promtool; `apt-get install prometheus` brings it");
     }

@@ -7,11 +7,11 @@ use replica::http::request::access::{
     Cursor, accessor_of_path, policy_of, policy_of_path, token_of,
 };
 use replica::http::request::parameter::Parameter;
-use replica::http::request::query::Query;
 use replica::jwt::Jwt;
 use replica::machine::access::SecretHash;
 use replica::machine::access::granted::Granted;
 use replica::machine::access::policy::Rights;
+use shared::query::Query;
 use shared::tls::ServiceId;
 
 use super::{choose, chosen, short};

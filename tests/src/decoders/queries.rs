@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use replica::http::request::listing::{Cursor, ListRequest, Listing, PARAMETERS};
-use replica::http::request::query::Query;
 use shared::ids::Revision;
+use shared::query::Query;
 
 use super::short;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use shared::problem::{Problem, Retryable};
 
 use super::{NoBootstrap, NotAllowed};
@@ -11,16 +11,16 @@ use crate::machine::access::authorize::Denied;
 impl From<NotAllowed> for Problem {
     fn from(why: NotAllowed) -> Self {
         match why {
-            NotAllowed::NotBootstrapped => unauthorized(
+            NotAllowed::NotBootstrapped => Self::unauthorized(
                 "this replica requires tokens, and the cluster has none yet: make the first one \
                  with `synod token bootstrap`, from the replica's own machine or with the secret \
                  of its --bootstrap-file",
             ),
             NotAllowed::Bootstrap(why) => why.into(),
-            NotAllowed::Bad(why) => unauthorized(why),
+            NotAllowed::Bad(why) => Self::unauthorized(why.to_string()),
             NotAllowed::BadJwt(why) => {
                 let invalid = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-                unauthorized(format_args!("the JWT is refused: {why}"))
+                Self::unauthorized(format!("the JWT is refused: {why}"))
                     .with_header(header::WWW_AUTHENTICATE, invalid)
             }
             NotAllowed::Denied(why) => why.into(),
@@ -67,10 +67,10 @@ impl From<Denied> for Problem {
         };
         let detail = match &why {
             Denied::NoToken => {
-                return unauthorized(format_args!("{why}: send Authorization: Bearer SECRET"));
+                return Self::unauthorized(format!("{why}: send Authorization: Bearer SECRET"));
             }
             Denied::UnknownToken => {
-                return unauthorized(format_args!("{why}: have another one made"));
+                return Self::unauthorized(format!("{why}: have another one made"));
             }
             Denied::Key { right, key } => rule(key, right),
             Denied::WholePrefix { right, prefix } => rule(prefix, right),
@@ -84,12 +84,4 @@ impl From<Denied> for Problem {
         };
         Self::forbidden(detail).with_retryable(Retryable::No)
     }
-}
-
-/// 401: nobody knows who asks.
-fn unauthorized(detail: impl fmt::Display) -> Problem {
-    let (kind, title) = ("urn:synod:problem:unauthorized", "Unauthorized");
-    Problem::new(StatusCode::UNAUTHORIZED, kind, title, detail.to_string())
-        .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
-        .with_retryable(Retryable::No)
 }

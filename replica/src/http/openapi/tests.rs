@@ -1,8 +1,5 @@
 use std::collections::BTreeSet;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::*;
 use crate::http::{POLLS, SPANS, client_routes};
 
@@ -37,7 +34,7 @@ fn every_route_is_counted_by_its_name() {
 
 #[test]
 fn every_reference_leads_somewhere() {
-    let document = document();
+    let document = whole();
     let text = document.to_string();
     for reference in text.split("\"$ref\":\"#").skip(1) {
         let pointer = reference.split('"').next().unwrap();
@@ -47,25 +44,59 @@ fn every_reference_leads_somewhere() {
 
 #[test]
 fn every_operation_has_a_name_examples_problems_and_the_parameters_of_its_path() {
-    let (mut ids, mut schemas) = (BTreeSet::new(), Schemas::new());
-    for entry in entries() {
-        let Entry { path, method, .. } = &entry;
-        let rendered = entry.rendered(&mut schemas);
-        let id = rendered["operationId"].as_str().unwrap().to_owned();
-        assert!(ids.insert(id), "{method} {path}: two have its name");
-        let answers = rendered["responses"].as_object().unwrap();
-        let problems = answers.keys().filter(|status| status.starts_with(['4', '5'])).count();
-        assert!(problems > 0, "{method} {path} is never refused");
-        for parameter in path.split('{').skip(1).map(|rest| rest.split('}').next().unwrap()) {
-            let named = rendered["parameters"].as_array().unwrap().iter();
-            let mut named = named.map(|it| it["name"].as_str().unwrap());
-            assert!(named.any(|name| name == parameter), "{path} does not say {parameter}");
-        }
-        for (status, answer) in answers {
-            for (media_type, content) in answer["content"].as_object().into_iter().flatten() {
-                let is_shown = content.get("example").is_some();
-                assert!(is_shown, "{method} {path} {status} {media_type} has no example");
+    let (document, mut ids) = (whole(), BTreeSet::new());
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, rendered) in methods.as_object().unwrap() {
+            let id = rendered["operationId"].as_str().unwrap().to_owned();
+            assert!(ids.insert(id), "{method} {path}: two have its name");
+            let answers = rendered["responses"].as_object().unwrap();
+            let problems = answers.keys().filter(|status| status.starts_with(['4', '5'])).count();
+            assert!(problems > 0, "{method} {path} is never refused");
+            for parameter in path.split('{').skip(1).map(|rest| rest.split('}').next().unwrap()) {
+                let named = rendered["parameters"].as_array().unwrap().iter();
+                let mut named = named.map(|it| it["name"].as_str().unwrap());
+                assert!(named.any(|name| name == parameter), "{path} does not say {parameter}");
             }
+            for (status, answer) in answers {
+                for (media_type, content) in answer["content"].as_object().into_iter().flatten() {
+                    let is_shown = content.get("example").is_some();
+                    assert!(is_shown, "{method} {path} {status} {media_type} has no example");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_says_the_fields_that_it_is_sent_with() {
+    let document = whole();
+    for (method, path, status, fields) in [
+        ("put", "/v1/kv/{key}", "201", &["ETag", "Idempotency-Replayed"][..]),
+        ("put", "/v1/kv/{key}", "412", &["ETag", "Idempotency-Replayed"]),
+        (
+            "get",
+            "/v1/kv/{key}",
+            "200",
+            &["ETag", "Synod-Created-Revision", "Synod-Version", "Synod-Lease", "Synod-Lag"],
+        ),
+        ("get", "/v1/kv/{key}", "304", &["ETag", "Synod-Version"]),
+        ("head", "/v1/kv/{key}", "200", &["ETag", "Synod-Version"]),
+        ("get", "/v1/kv", "200", &["Link", "Synod-Lag"]),
+        ("get", "/v1/log", "200", &["Link"]),
+        ("post", "/v1/log", "201", &["Location", "Idempotency-Replayed"]),
+        ("post", "/v1/leases", "201", &["Location"]),
+        ("post", "/v1/tokens", "201", &["Location"]),
+        ("post", "/v1/tokens/bootstrap", "201", &["Location"]),
+        ("get", "/v1/snapshot", "200", &["ETag", "Repr-Digest", "Accept-Ranges"]),
+        ("get", "/v1/snapshot", "206", &["ETag", "Repr-Digest", "Content-Range"]),
+        ("get", "/v1/snapshot", "416", &["Content-Range"]),
+        ("get", "/v1/kv", "401", &["WWW-Authenticate"]),
+        ("get", "/v1/kv", "503", &["Retry-After"]),
+        ("get", "/v1/events", "429", &["Retry-After"]),
+    ] {
+        let headers = &document["paths"][path][method]["responses"][status]["headers"];
+        for field in ["Trace-Id", "Synod-Revision"].iter().chain(fields) {
+            assert!(headers[*field]["schema"].is_object(), "{method} {path} {status}: {field}");
         }
     }
 }
@@ -109,7 +140,7 @@ fn is_of(schema: &Value, types: &[&str]) -> bool {
 
 #[test]
 fn every_example_fits_the_schema_that_is_derived_of_its_type() {
-    let document = document();
+    let document = whole();
     let mut seen = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, entry) in methods.as_object().unwrap() {
@@ -128,7 +159,7 @@ fn every_example_fits_the_schema_that_is_derived_of_its_type() {
 
 #[test]
 fn nothing_that_is_sent_may_be_null_but_the_revision_of_a_query() {
-    let document = document();
+    let document = whole();
     for name in [
         "Txn",
         "Guard",
@@ -150,7 +181,7 @@ fn nothing_that_is_sent_may_be_null_but_the_revision_of_a_query() {
 
 #[test]
 fn what_is_known_of_a_type_stands_in_its_schema() {
-    let document = document();
+    let document = whole();
     let fields = |name: &str| -> BTreeSet<String> {
         let properties = document["components"]["schemas"][name]["properties"].as_object();
         properties.unwrap_or_else(|| panic!("no {name}")).keys().cloned().collect()
@@ -173,29 +204,10 @@ fn what_is_known_of_a_type_stands_in_its_schema() {
 
 #[test]
 fn no_two_types_have_one_name() {
-    let document = document();
+    let document = whole();
     let names = document["components"]["schemas"].as_object().unwrap().keys();
     // Such a name is given to the second one.
     let numbered: Vec<&String> =
         names.filter(|name| name.ends_with(|c: char| c.is_ascii_digit())).collect();
     assert!(numbered.is_empty(), "{numbered:?}");
-}
-
-#[test]
-#[should_panic = "Same is the name of two types"]
-fn what_is_sent_and_what_is_answered_is_not_called_the_same() {
-    #[derive(Serialize, JsonSchema)]
-    #[schemars(rename = "Same")]
-    struct Answered {
-        a: u64,
-    }
-    #[derive(Deserialize, JsonSchema)]
-    #[schemars(rename = "Same")]
-    struct Sent {
-        #[serde(rename = "b")]
-        _b: u64,
-    }
-    let mut schemas = Schemas::new();
-    schemas.rendered(&[content::json(&Answered { a: 1 }), content::sent::<Sent>(json!({"b": 1}))]);
-    schemas.all();
 }

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::ids::Accessor;
 use shared::problem::Problem;
+use shared::query::{Query, decode_strict};
 
 use super::cursor;
 use super::json::{Object, given};
-use super::query::{Query, decode_strict};
 use super::tenure::body_of;
 use crate::machine::access::Force;
 use crate::machine::access::policy::{ClusterRights, Policy, PolicyName, Rule};

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shared::ids::Revision;
 use shared::problem::Problem;
+use shared::query::Query;
 
 use super::cursor;
 use super::parameter::{CONSISTENCY, CURSOR, LIMIT, PREFIX, Parameter};
-use super::query::Query;
 
 /// The parameters of a comparison.
 pub const PARAMETERS: [Parameter; 6] = [

@@ -1,12 +1,13 @@
 //! What a request's header fields ask for, beside conditions and deadlines.
 
 use http::HeaderMap;
+use shared::fields::only;
 use shared::ids::Revision;
 use shared::problem::Problem;
-use shared::repeat::{self, NoName, Repeatable};
+use shared::query::whole_number;
+use shared::repeat::{NoName, Repeatable};
 
 use super::parameter::{self, Parameter};
-use super::query::whole_number;
 use crate::machine::identity::IdempotencyKey;
 
 /// The longest idempotency key, in characters.
@@ -30,17 +31,10 @@ pub fn last_event_id(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
 
 fn revision(headers: &HeaderMap, field: Parameter) -> Result<Option<Revision>, Problem> {
     let name = field.name;
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => {
-            let text = value.to_str().unwrap_or_default();
-            let refuse =
-                || Problem::bad_request(format!("{name} is not a revision: a whole number"));
-            whole_number(text).map(|number| Some(Revision(number))).ok_or_else(refuse)
-        }
-        (Some(_), Some(_)) => Err(Problem::bad_request(format!("{name} is given more than once"))),
-    }
+    let Some(value) = only(headers, name)? else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    let refuse = || Problem::bad_request(format!("{name} is not a revision: a whole number"));
+    whole_number(text).map(|number| Some(Revision(number))).ok_or_else(refuse)
 }
 
 /// Reads `Synod-Request`: by which name the sender may send it again.
@@ -48,11 +42,7 @@ fn revision(headers: &HeaderMap, field: Parameter) -> Result<Option<Revision>, P
 /// # Errors
 /// 400 where it is none, or given more than once.
 pub fn repeatable(headers: &HeaderMap) -> Result<Option<Repeatable>, Problem> {
-    let mut values = headers.get_all(repeat::HEADER).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Problem::bad_request("Synod-Request is given more than once"));
-    }
+    let Some(value) = only(headers, "Synod-Request")? else { return Ok(None) };
     let named = value.to_str().unwrap_or_default().parse();
     named.map(Some).map_err(|error: NoName| Problem::bad_request(format!("Synod-Request: {error}")))
 }
@@ -62,15 +52,8 @@ pub fn repeatable(headers: &HeaderMap) -> Result<Option<Repeatable>, Problem> {
 /// # Errors
 /// 400 where it is not 1 to 128 visible ASCII characters, or given more than once.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    let mut values = headers.get_all(parameter::IDEMPOTENCY_KEY.name).iter();
-    let value = match (values.next(), values.next()) {
-        (None, _) => return Ok(None),
-        (Some(value), None) => value.as_bytes(),
-        (Some(_), Some(_)) => {
-            return Err(Problem::bad_request("Idempotency-Key is given more than once"));
-        }
-    };
-    let key = match value {
+    let Some(value) = only(headers, parameter::IDEMPOTENCY_KEY.name)? else { return Ok(None) };
+    let key = match value.as_bytes() {
         [b'"', quoted @ .., b'"'] if !quoted.iter().any(|byte| b"\"\\".contains(byte)) => quoted,
         [b'"', ..] => &[],
         bare => bare,
@@ -90,6 +73,7 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Pr
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
+    use shared::repeat;
 
     use super::*;
 

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shared::ids::Revision;
 use shared::problem::Problem;
+use shared::query::Query;
 
 use super::cursor;
 use super::parameter::{CONSISTENCY, CURSOR, LIMIT, PREFIX, Parameter, REVISION};
-use super::query::Query;
 
 /// The parameters of a listing.
 pub const PARAMETERS: [Parameter; 9] = [

@@ -1,94 +1,11 @@
-//! What query parameters and header fields are called, what they hold, and an example of
-//! each: said once, for whoever reads them and for the contract (`openapi`).
+//! What query parameters and header fields of clients are called, what they hold, and an
+//! example of each: said once, for whoever reads them and for the contract (`openapi`).
+
+pub(crate) use shared::deadline::TIMEOUT;
+pub use shared::query::Parameter;
+pub(crate) use shared::query::{KEY_BYTES, Kind};
 
 use crate::machine::command::limits;
-
-/// The longest key, in bytes, unless `--max-key-bytes` says otherwise.
-pub(crate) const KEY_BYTES: usize = 1_024;
-
-/// A parameter of the path or the query, or a header field.
-#[derive(Clone, Copy, Debug)]
-pub struct Parameter {
-    /// What it is called.
-    pub name: &'static str,
-    /// What it holds.
-    pub(crate) kind: Kind,
-    /// How many times it may be given.
-    pub(crate) most: usize,
-    /// As it may be written.
-    pub(crate) example: &'static str,
-}
-
-/// What a parameter holds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
-    /// Text, of at least and at most so many characters.
-    Text(usize, usize),
-    /// Text that this regular expression describes.
-    Pattern(&'static str),
-    /// A whole number that is not below this one.
-    Number(u64),
-    /// `true` or `false`.
-    Flag,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
-}
-
-impl Parameter {
-    const fn of(name: &'static str, kind: Kind, example: &'static str) -> Self {
-        Self { name, kind, most: 1, example }
-    }
-
-    /// Any text.
-    #[must_use]
-    pub const fn text(name: &'static str, example: &'static str) -> Self {
-        Self::of(name, Kind::Text(0, usize::MAX), example)
-    }
-
-    /// Text that a regular expression describes.
-    pub(crate) const fn pattern(
-        name: &'static str,
-        pattern: &'static str,
-        example: &'static str,
-    ) -> Self {
-        Self::of(name, Kind::Pattern(pattern), example)
-    }
-
-    /// A key.
-    #[must_use]
-    pub const fn key(name: &'static str, example: &'static str) -> Self {
-        Self::of(name, Kind::Text(1, KEY_BYTES), example)
-    }
-
-    /// The beginning or the bound of keys.
-    #[must_use]
-    pub const fn prefix(name: &'static str, example: &'static str) -> Self {
-        Self::of(name, Kind::Text(0, KEY_BYTES), example)
-    }
-
-    /// A whole number.
-    #[must_use]
-    pub const fn number(name: &'static str, example: &'static str) -> Self {
-        Self::of(name, Kind::Number(0), example)
-    }
-
-    /// `true` or `false`.
-    #[must_use]
-    pub const fn flag(name: &'static str, example: &'static str) -> Self {
-        Self::of(name, Kind::Flag, example)
-    }
-
-    /// How long something may take.
-    pub(crate) const fn time(name: &'static str, example: &'static str) -> Self {
-        Self::pattern(name, "^([1-9][0-9]{0,3}ms|[1-9]s)$", example)
-    }
-
-    /// The same, which may be given so many times.
-    #[must_use]
-    pub const fn repeated(self, most: usize) -> Self {
-        Self { most, ..self }
-    }
-}
 
 /// How new the state must be that a read sees.
 pub const CONSISTENCY: Parameter =
@@ -107,13 +24,6 @@ pub(crate) const LEASE: Parameter = Parameter::number("lease", "41");
 /// Asks a service for all that it rests on.
 pub(crate) const VERBOSE: Parameter = Parameter::of("verbose", Kind::Text(0, 0), "");
 
-/// The trace whose spans are asked for, as `shared::spans` reads it, …
-pub(crate) const TRACE: Parameter =
-    Parameter::pattern("trace", "^[0-9a-f]{32}$", "4bf92f3577b34da6a3ce929d0e0e4736");
-/// … and whose spans.
-pub(crate) const OF: Parameter =
-    Parameter::of("of", Kind::OneOf(&["service", "cluster"]), "cluster");
-
 /// The key in a path.
 pub(crate) const KEY: Parameter = Parameter::key("key", "app/web");
 /// The lock in a path.
@@ -131,34 +41,31 @@ pub(crate) const POLICY: Parameter = Parameter::pattern("name", "^[A-Za-z0-9_-]{
 /// The slot in a path.
 pub(crate) const SLOT: Parameter = Parameter::number("slot", "7");
 
-/// How long a request may take.
-pub(crate) const TIMEOUT: Parameter = Parameter::time("Synod-Timeout", "2s");
 /// The oldest state that may be answered from.
 pub(crate) const MIN_REVISION: Parameter = Parameter::number("Synod-Min-Revision", "0");
 /// What a watcher has seen.
 pub(crate) const LAST_EVENT_ID: Parameter = Parameter::number("Last-Event-ID", "42");
 /// By which a mutation is executed once.
 pub(crate) const IDEMPOTENCY_KEY: Parameter =
-    Parameter::pattern("Idempotency-Key", "^[!-~]{1,128}$", "deploy-42");
+    Parameter::pattern("Idempotency-Key", IDEMPOTENCY_KEYS, "deploy-42");
+const IDEMPOTENCY_KEYS: &str = r#"^([!-~]{1,128}|"[!#-\[\]-~]{1,128}")$"#;
 /// The lock that must be held.
-pub(crate) const FENCE: Parameter =
-    Parameter::pattern("Synod-Fence", "^[A-Za-z0-9/._-]{1,64}=[0-9]{1,9}$", "jobs/nightly=42");
+pub(crate) const FENCE: Parameter = Parameter::pattern("Synod-Fence", FENCES, "jobs%2Fnightly=42");
+const FENCES: &str = "^([!-$&-~]|%[0-9A-Fa-f]{2}){1,1024}=[0-9]{1,19}$";
 /// The revision that a key must have.
-pub(crate) const IF_MATCH: Parameter = Parameter::pattern("If-Match", "^\"[0-9]{1,9}\"$", "\"42\"");
+pub(crate) const IF_MATCH: Parameter = Parameter::pattern("If-Match", TAGS, "\"42\"");
+/// Any, or one of up to 64.
+const TAGS: &str = r#"^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*"){0,63})$"#;
 /// The revision that a key must not have, for whoever reads it.
-pub(crate) const IF_NONE_MATCH: Parameter =
-    Parameter::pattern("If-None-Match", "^\"[0-9]{1,9}\"$", "\"42\"");
+pub(crate) const IF_NONE_MATCH: Parameter = Parameter::pattern("If-None-Match", TAGS, "\"42\"");
 /// For whoever writes it: that there is none.
 pub(crate) const IF_NONE: Parameter = Parameter::of("If-None-Match", Kind::OneOf(&["*"]), "*");
 /// The part of a file that is wanted.
 pub(crate) const RANGE: Parameter =
-    Parameter::pattern("Range", "^bytes=[0-9]{1,9}-$", "bytes=4096-");
+    Parameter::pattern("Range", "^bytes=([0-9]+-[0-9]*|-[0-9]+)$", "bytes=4096-");
 /// Of which file.
-pub(crate) const IF_RANGE: Parameter = Parameter::pattern(
-    "If-Range",
-    "^\"[a-z0-9-]{1,32}\\.[0-9a-f]{16}\"$",
-    "\"replica-1.00000000000000aa\"",
-);
+pub(crate) const IF_RANGE: Parameter =
+    Parameter::pattern("If-Range", "^[!-~]+$", "\"replica-1.00000000000000aa\"");
 /// The trace that a request is part of.
 pub(crate) const TRACEPARENT: Parameter = Parameter::pattern(
     "traceparent",
@@ -168,12 +75,54 @@ pub(crate) const TRACEPARENT: Parameter = Parameter::pattern(
 
 #[cfg(test)]
 mod tests {
-    use shared::deadline;
+    use http::HeaderMap;
+    use regex_automata::dfa::regex::Regex;
+    use shared::deadline::timeout_of;
 
     use super::*;
+    use crate::http::request::conditions::{ReadConditions, guard_of};
+    use crate::http::request::headers::idempotency_key;
+    use crate::http::request::range::Range;
+    use crate::http::request::tenure::fence_of;
+
+    /// Whether a field's value is taken.
+    type Taken = fn(&HeaderMap) -> bool;
 
     #[test]
-    fn the_time_of_a_request_is_called_as_every_service_reads_it() {
-        assert!(TIMEOUT.name.eq_ignore_ascii_case(deadline::HEADER));
+    fn the_contract_has_what_is_taken_and_nothing_that_is_not() {
+        let fences = [format!("{}=1", "n".repeat(1_024)), format!("{}=1", "%C3%A9".repeat(512))];
+        let many = vec!["\"1\""; 64].join(", ");
+        let time: (Parameter, Taken) = (TIMEOUT, |fields| timeout_of(fields).is_ok());
+        let guard: (Parameter, Taken) = (IF_MATCH, |fields| guard_of(fields).is_ok());
+        let seen: (Parameter, Taken) = (IF_NONE_MATCH, |it| ReadConditions::of(it).is_ok());
+        let fence: (Parameter, Taken) = (FENCE, |fields| fence_of(fields).is_ok());
+        let key: (Parameter, Taken) = (IDEMPOTENCY_KEY, |it| idempotency_key(it).is_ok());
+        let range: (Parameter, Taken) = (RANGE, |fields| Range::of(fields).is_ok());
+        for ((parameter, taken), values, is_taken) in [
+            (time, &["1ms", "9999ms", "10000ms", "60000ms", "1s", "10s", "59s", "60s"][..], true),
+            (time, &["0ms", "0s", "61s", "60001ms", "99999ms", "1m", "5", "1.5s"], false),
+            (guard, &["*", "\"42\"", "\"4\", \"5\"", "W/\"4\"", "\"x\",W/\"5\"", &many], true),
+            (seen, &["*", "\"42\"", "\"4\", W/\"5\"", &many], true),
+            (guard, &["42", "\"4", "w/\"4\"", "\"4\" \"5\"", "*, \"4\""], false),
+            (fence, &["l=7", "a=b=7", "a%2Fb=0", &fences[0], &fences[1]], true),
+            (fence, &["l", "=7", "l=", "l=-1", "%zz=1"], false),
+            (key, &["k", "\"k\"", "a\"b", "~!"], true),
+            (key, &["a b", "\"", "\"\""], false),
+            (range, &["bytes=0-", "bytes=0-99", "bytes=-5", "bytes=12345678901-"], true),
+            (range, &["bytes=", "bytes=a-b", "bytes=0-1,3-4"], false),
+        ] {
+            let Kind::Pattern(pattern) = parameter.kind else { panic!("{parameter:?}") };
+            let pattern = Regex::new(pattern).unwrap();
+            for value in values {
+                let fields = HeaderMap::from_iter([(
+                    parameter.name.parse::<http::HeaderName>().unwrap(),
+                    value.parse().unwrap(),
+                )]);
+                let said = (taken(&fields), pattern.is_match(value));
+                // Of a key the contract says no more than which characters it has.
+                let is_in = is_taken || (parameter.name == "Idempotency-Key" && said.1);
+                assert_eq!(said, (is_taken, is_in), "{}: {value}", parameter.name);
+            }
+        }
     }
 }

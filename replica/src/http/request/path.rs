@@ -4,8 +4,7 @@
 use bytes::Bytes;
 use shared::ids::Slot;
 use shared::problem::Problem;
-
-use super::query::{decode_strict, whole_number};
+use shared::query::{decode_strict, whole_number};
 
 /// What a key's path starts with.
 const KEY: &str = "/v1/kv/";

@@ -5,7 +5,10 @@
 //! range alone is left out of account, as the RFC allows, and all is sent.
 
 use http::{HeaderMap, header};
+use shared::fields::only;
 use shared::problem::Problem;
+
+use super::parameter::IF_RANGE;
 
 /// What of a file is wanted. Bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +91,12 @@ fn malformed(text: &str) -> Problem {
 
 /// The entity tag that `If-Range` names; none where it is a date, or a weak one: those never
 /// match.
-#[must_use]
-pub fn if_range(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::IF_RANGE)?.to_str().ok()?.trim();
-    value.starts_with('"').then_some(value)
+///
+/// # Errors
+/// 400 where it is given more than once.
+pub fn if_range(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let value = only(headers, IF_RANGE.name)?.and_then(|value| value.to_str().ok());
+    Ok(value.map(str::trim).filter(|value| value.starts_with('"')))
 }
 
 #[cfg(test)]
@@ -163,10 +168,15 @@ mod tests {
         let of = |value: &'static str| {
             let headers =
                 HeaderMap::from_iter([(header::IF_RANGE, HeaderValue::from_static(value))]);
-            if_range(&headers).map(str::to_owned)
+            if_range(&headers).unwrap().map(str::to_owned)
         };
         assert_eq!(of("\"replica-1.17\""), Some("\"replica-1.17\"".to_owned()));
         assert_eq!(of("W/\"replica-1.17\""), None);
         assert_eq!(of("Sun, 29 Nov 2026 09:00:00 GMT"), None);
+        let mut twice = HeaderMap::new();
+        for _ in 0..2 {
+            twice.append(header::IF_RANGE, HeaderValue::from_static("\"replica-1.17\""));
+        }
+        assert_eq!(if_range(&twice).unwrap_err().status().as_u16(), 400);
     }
 }

@@ -5,15 +5,16 @@ use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use shared::fields::only;
 use shared::ids::{LeaseId, Revision};
 use shared::problem::Problem;
+use shared::query::{Query, decode_strict, whole_number};
 use shared::wire;
 
 use super::cursor;
 use super::json::Object;
 use super::parameter::FENCE;
 use super::path::fault_of_length;
-use super::query::{Query, decode_strict, whole_number};
 use crate::machine::command::limits;
 use crate::machine::locks::Fence;
 
@@ -175,14 +176,8 @@ fn lock_of(encoded: &str) -> Result<String, String> {
 /// # Errors
 /// 400 where it is not that, or given more than once.
 pub fn fence_of(headers: &HeaderMap) -> Result<Option<Fence>, Problem> {
-    let mut values = headers.get_all(FENCE.name).iter();
-    let value = match (values.next(), values.next()) {
-        (None, _) => return Ok(None),
-        (Some(value), None) => value.to_str().unwrap_or_default().trim(),
-        (Some(_), Some(_)) => {
-            return Err(Problem::bad_request("Synod-Fence is given more than once"));
-        }
-    };
+    let Some(value) = only(headers, FENCE.name)? else { return Ok(None) };
+    let value = value.to_str().unwrap_or_default().trim();
     let malformed = || {
         Problem::bad_request(
             "Synod-Fence is not NAME=REV: the percent-encoded name of a lock, and the fence at \

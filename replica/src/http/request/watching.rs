@@ -3,11 +3,11 @@
 use http::HeaderMap;
 use shared::ids::Revision;
 use shared::problem::Problem;
+use shared::query::Query;
 
 use super::headers::last_event_id;
 use super::parameter::{CONSISTENCY, KEY, PREFIX, Parameter};
 use super::path::check_key;
-use super::query::Query;
 use crate::watch::{KeyRange, Selection};
 
 /// The most keys and prefixes of one watch.

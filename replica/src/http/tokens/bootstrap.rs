@@ -10,6 +10,7 @@ use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::places::ClientNetwork;
 use shared::problem::{self, Outcome, Problem, Retryable};
+use shared::query::Query;
 use shared::wire;
 
 use super::{Secret, made, refuse_headers};
@@ -19,7 +20,6 @@ use crate::http::authorize::{NoBootstrap, Services, TELL_APART, refuse};
 use crate::http::mutate::submitted_by;
 use crate::http::mutation::Performed;
 use crate::http::refused::Refused;
-use crate::http::request::query::Query;
 use crate::machine::access::AccessOp;
 use crate::machine::access::outcome::AccessRefused;
 use crate::machine::access::policy::PolicyName;

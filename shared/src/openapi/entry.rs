@@ -3,22 +3,22 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use http::{HeaderValue, header};
 use serde_json::{Map, Value, json};
-use shared::ids::{LeaseId, Revision};
-use shared::problem::{self, Holder, Outcome, Problem};
 
 use super::content::{self, Content, Schemas};
-use crate::http::authorize::NotAllowed;
-use crate::http::request::parameter::{
-    FENCE, IDEMPOTENCY_KEY, Kind, MIN_REVISION, Parameter, TIMEOUT, TRACEPARENT,
-};
-use crate::machine::access::authorize::Denied;
+use super::field::{self, Field};
+use crate::ids::{LeaseId, Revision};
+use crate::problem::{self, Holder, Outcome, Problem};
+use crate::query::{Kind, Parameter};
 
 /// What may be asked for, and what is answered.
 #[derive(Debug)]
-pub(in crate::http) struct Entry {
-    pub(super) method: &'static str,
-    pub(super) path: &'static str,
+pub struct Entry {
+    /// In lower case.
+    pub method: &'static str,
+    /// With its parameters in braces.
+    pub path: &'static str,
     id: &'static str,
     summary: &'static str,
     parameters: Vec<Value>,
@@ -32,14 +32,16 @@ struct Answer {
     status: u16,
     what: &'static str,
     contents: Vec<Content>,
+    fields: Vec<Field>,
 }
 
 /// Refusals that any request may meet: at the edge, and for now.
-const ANY: [u16; 9] = [400, 401, 403, 408, 421, 431, 500, 503, 504];
+const ANY: [u16; 11] = [400, 401, 403, 408, 421, 429, 431, 500, 501, 503, 504];
 
 impl Entry {
     /// What a service says of itself.
-    pub(in crate::http) fn own(
+    #[must_use]
+    pub fn own(
         method: &'static str,
         path: &'static str,
         (id, summary): (&'static str, &'static str),
@@ -49,65 +51,78 @@ impl Entry {
         Self { method, path, id, summary, parameters, takes, answers, refusals }
     }
 
-    /// What reads the state.
-    pub(in crate::http) fn read(
-        method: &'static str,
-        path: &'static str,
-        named: (&'static str, &'static str),
-    ) -> Self {
-        let entry = Self::own(method, path, named);
-        entry.headers(&[TIMEOUT, MIN_REVISION, TRACEPARENT]).refused(&[502])
-    }
-
-    /// What changes the state, once however often it comes with the same key.
-    pub(in crate::http) fn mutation(
-        method: &'static str,
-        path: &'static str,
-        named: (&'static str, &'static str),
-    ) -> Self {
-        let entry = Self::read(method, path, named);
-        entry.headers(&[IDEMPOTENCY_KEY, FENCE]).refused(&[412, 415, 422, 507])
-    }
-
     /// With a parameter in the path.
-    pub(in crate::http) fn of(mut self, parameter: Parameter) -> Self {
-        let mut rendered = rendered("path", &parameter);
-        rendered["required"] = json!(true);
-        self.parameters.push(rendered);
+    #[must_use]
+    pub fn of(mut self, parameter: Parameter) -> Self {
+        self.parameters.push(required("path", &parameter));
+        self
+    }
+
+    /// With parameters that may not be left out.
+    #[must_use]
+    pub fn needs(mut self, parameters: &[Parameter]) -> Self {
+        self.parameters.extend(parameters.iter().map(|parameter| required("query", parameter)));
         self
     }
 
     /// With parameters that may be left out.
-    pub(in crate::http) fn query(mut self, parameters: &[Parameter]) -> Self {
+    #[must_use]
+    pub fn query(mut self, parameters: &[Parameter]) -> Self {
         self.parameters.extend(parameters.iter().map(|parameter| rendered("query", parameter)));
         self
     }
 
     /// With header fields that may be left out.
-    pub(in crate::http) fn headers(mut self, fields: &[Parameter]) -> Self {
+    #[must_use]
+    pub fn headers(mut self, fields: &[Parameter]) -> Self {
         self.parameters.extend(fields.iter().map(|field| rendered("header", field)));
         self
     }
 
     /// With one of these bodies.
-    pub(in crate::http) fn takes(mut self, contents: impl Into<Vec<Content>>) -> Self {
+    #[must_use]
+    pub fn takes(mut self, contents: impl Into<Vec<Content>>) -> Self {
         self.takes = contents.into();
         self.refused(&[413])
     }
 
     /// Answers so, in one of these types.
-    pub(in crate::http) fn answers(
+    #[must_use]
+    pub fn answers(
         mut self,
         status: u16,
         what: &'static str,
         contents: impl Into<Vec<Content>>,
     ) -> Self {
-        self.answers.push(Answer { status, what, contents: contents.into() });
+        self.answers.push(Answer { status, what, contents: contents.into(), fields: Vec::new() });
         self
     }
 
+    /// Says these fields on its answers so far, where they apply.
+    #[must_use]
+    pub fn says(mut self, fields: &[Field]) -> Self {
+        self.answers.iter_mut().for_each(|answer| answer.fields.extend(fields));
+        self
+    }
+
+    fn takes_parameter(&self, name: &str) -> bool {
+        self.parameters.iter().any(|parameter| parameter["name"] == name)
+    }
+
+    /// The fields that come of what may be asked for.
+    fn fields_of_parameters(&self) -> Vec<Field> {
+        let of = [
+            ("consistency", field::LAG),
+            ("limit", field::LINK),
+            ("Idempotency-Key", field::REPLAYED),
+        ];
+        let taken = of.into_iter().filter(|(name, _)| self.takes_parameter(name));
+        taken.map(|(_, field)| field).collect()
+    }
+
     /// May be refused so.
-    pub(in crate::http) fn refused(mut self, statuses: &[u16]) -> Self {
+    #[must_use]
+    pub fn refused(mut self, statuses: &[u16]) -> Self {
         self.refusals.extend(statuses);
         self
     }
@@ -116,14 +131,13 @@ impl Entry {
     pub(super) fn rendered(&self, schemas: &mut Schemas) -> Value {
         let mut responses = Map::new();
         for status in &self.refusals {
-            responses.insert(status.to_string(), rendered_refusal(*status, schemas));
+            responses.insert(status.to_string(), self.rendered_refusal(*status, schemas));
         }
-        for Answer { status, what, contents } in &self.answers {
-            let headers = json!({
-                "Trace-Id": {"schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"}},
-                "Synod-Revision": {"schema": {"type": "integer"}},
-            });
-            let mut response = json!({"description": what, "headers": headers});
+        for Answer { status, what, contents, fields } in &self.answers {
+            let always = [field::TRACE_ID, field::REVISION];
+            let of_parameters = self.fields_of_parameters();
+            let fields = always.iter().chain(&of_parameters).chain(fields);
+            let mut response = json!({"description": what, "headers": field::rendered(fields)});
             if !contents.is_empty() {
                 response["content"] = schemas.rendered(contents).into();
             }
@@ -139,6 +153,26 @@ impl Entry {
         }
         rendered
     }
+
+    fn rendered_refusal(&self, status: u16, schemas: &mut Schemas) -> Value {
+        let refusal = refusal(status);
+        let body = refusal.body();
+        let content = schemas.rendered(&[content::json(body).called(problem::CONTENT_TYPE)]);
+        let mut fields = vec![field::TRACE_ID, field::REVISION];
+        fields.extend(field::of(refusal.to_http().headers()));
+        let is_kept = matches!(status, 400 | 404 | 409 | 410 | 412 | 413);
+        if is_kept && self.takes_parameter("Idempotency-Key") {
+            fields.push(field::REPLAYED);
+        }
+        let headers = field::rendered(&fields);
+        json!({"description": body.title, "headers": headers, "content": content})
+    }
+}
+
+fn required(place: &str, parameter: &Parameter) -> Value {
+    let mut rendered = rendered(place, parameter);
+    rendered["required"] = json!(true);
+    rendered
 }
 
 fn rendered(place: &str, parameter: &Parameter) -> Value {
@@ -164,19 +198,12 @@ fn rendered(place: &str, parameter: &Parameter) -> Value {
     json!({"name": name, "in": place, "schema": schema, "example": example})
 }
 
-fn rendered_refusal(status: u16, schemas: &mut Schemas) -> Value {
-    let refusal = refusal(status);
-    let body = refusal.body();
-    let content = schemas.rendered(&[content::json(body).called(problem::CONTENT_TYPE)]);
-    json!({"description": body.title, "content": content})
-}
-
 /// What a refusal of this status may be.
 fn refusal(status: u16) -> Problem {
     let revision = Revision(42);
     match status {
         400 => Problem::bad_request("query parameter \"limit\" is \"x\", not a whole number"),
-        401 => NotAllowed::from(Denied::NoToken).into(),
+        401 => Problem::unauthorized("a token is required: send Authorization: Bearer SECRET"),
         403 => Problem::foreign_origin("pages of other origins may ask nothing here"),
         404 => {
             Problem::not_found("there is no key \"app/web\" at revision 42").with_revision(revision)
@@ -189,18 +216,24 @@ fn refusal(status: u16) -> Problem {
         410 => Problem::compacted("revision 7 is compacted", revision),
         412 => Problem::precondition_failed("nothing was written: the key is at revision 42")
             .with_revision(revision)
+            .with_header(header::ETAG, HeaderValue::from_static("\"42\""))
             .with_outcome(Outcome::NotApplied),
         413 => Problem::too_large("value", 1 << 20),
         415 => Problem::unsupported_media_type("the body is JSON"),
-        416 => Problem::range_not_satisfiable("Range asks for none of the 4096 bytes"),
+        416 => Problem::range_not_satisfiable("Range asks for none of the 4096 bytes")
+            .with_header(header::CONTENT_RANGE, HeaderValue::from_static("bytes */4096")),
         421 => Problem::misdirected("example.org is not a name of this service"),
         422 => Problem::unprocessable("the Idempotency-Key was used for another request"),
+        429 => Problem::too_many_requests("100 requests a second for each client"),
         431 => Problem::header_too_large("16384 bytes"),
         500 => Problem::internal("a defect"),
+        501 => Problem::not_implemented("the transfer coding \"gzip\" is not known here"),
         502 => Problem::bad_gateway("replica-2 broke off").with_outcome(Outcome::Unknown),
         503 => Problem::no_quorum("no quorum of acceptors answers"),
         504 => Problem::timeout("not executed within 10 s").with_outcome(Outcome::Unknown),
-        507 => Problem::insufficient_storage("the disk is full"),
+        507 => {
+            Problem::insufficient_storage("the disk is full").with_retry_after(problem::RETRY_AFTER)
+        }
         other => unreachable!("no refusal has status {other}"),
     }
 }

@@ -7,16 +7,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use shared::framing::NDJSON;
 
-use crate::http::request::json::Object;
-
-/// The media type of most bodies.
-const JSON: &str = "application/json";
+use crate::framing::NDJSON;
+use crate::wire::JSON;
 
 /// A body of one media type.
 #[derive(Clone, Debug)]
-pub(in crate::http) struct Content {
+pub struct Content {
     media_type: &'static str,
     schema: fn(&mut Schemas) -> Value,
     example: Value,
@@ -30,7 +27,8 @@ impl Content {
 }
 
 /// JSON that is answered, such as this.
-pub(in crate::http) fn json<T: Serialize + JsonSchema>(example: &T) -> Content {
+#[must_use]
+pub fn json<T: Serialize + JsonSchema>(example: &T) -> Content {
     let schema = |schemas: &mut Schemas| schemas.answered.subschema_for::<T>().to_value();
     Content { media_type: JSON, schema, example: value_of(example) }
 }
@@ -39,26 +37,30 @@ pub(in crate::http) fn json<T: Serialize + JsonSchema>(example: &T) -> Content {
 ///
 /// # Panics
 /// When the example is not taken.
-pub(in crate::http) fn sent<T: DeserializeOwned + JsonSchema>(example: Value) -> Content {
-    let taken = serde_json::from_value::<Object<T>>(example.clone());
+#[must_use]
+pub fn sent<T: DeserializeOwned + JsonSchema>(example: Value) -> Content {
+    let taken = serde_json::from_value::<T>(example.clone());
     drop(taken.unwrap_or_else(|error| panic!("{example} is no {}: {error}", T::schema_name())));
     let schema = |schemas: &mut Schemas| schemas.sent.subschema_for::<T>().to_value();
     Content { media_type: JSON, schema, example }
 }
 
 /// A stream, a document such as this a line.
-pub(in crate::http) fn lines<T: Serialize>(example: &T) -> Content {
+#[must_use]
+pub fn lines<T: Serialize>(example: &T) -> Content {
     text(NDJSON, format!("{}\n", value_of(example)))
 }
 
 /// Anything else.
-pub(in crate::http) fn text(media_type: &'static str, example: impl Into<String>) -> Content {
+#[must_use]
+pub fn text(media_type: &'static str, example: impl Into<String>) -> Content {
     let schema = |_: &mut Schemas| json!({"type": "string"});
     Content { media_type, schema, example: Value::String(example.into()) }
 }
 
 /// Bytes that are no text.
-pub(in crate::http) fn binary(media_type: &'static str, example: &str) -> Content {
+#[must_use]
+pub fn binary(media_type: &'static str, example: &str) -> Content {
     let schema = |_: &mut Schemas| json!({"type": "string", "format": "binary"});
     Content { media_type, schema, example: Value::from(example) }
 }

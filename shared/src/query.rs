@@ -1,13 +1,18 @@
 //! Query parameters: known ones, each at most once, well encoded; anything else is
 //! refused by name, so that a slip of the pen never passes for a request.
 
+mod parameter;
+
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use percent_encoding::percent_decode;
-use shared::problem::Problem;
 
-use super::parameter::Parameter;
+pub use self::parameter::{KEY_BYTES, Kind, Parameter};
+use crate::problem::Problem;
 
 /// The parameters of a request, decoded.
 #[derive(Debug, Default)]
@@ -112,6 +117,14 @@ impl Query {
     }
 }
 
+/// Refuses whatever parameter comes: a layer of routes that take none.
+pub async fn refuse_all(request: Request, next: Next) -> Response {
+    match Query::parse(request.uri().query(), &[]) {
+        Ok(_) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
 fn bad(detail: &str) -> Problem {
     Problem::bad_request(detail)
 }
@@ -126,7 +139,8 @@ fn decode_form(text: &str) -> Result<String, String> {
 }
 
 /// A number written in digits alone: no sign, which `parse` would take.
-pub(super) fn whole_number<T: FromStr>(text: &str) -> Option<T> {
+#[must_use]
+pub fn whole_number<T: FromStr>(text: &str) -> Option<T> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
@@ -154,7 +168,12 @@ pub fn decode_strict(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::request::parameter::{CONSISTENCY, KEY, LIMIT, PREFIX};
+
+    const CONSISTENCY: Parameter =
+        Parameter::of("consistency", Kind::OneOf(&["linearizable", "local"]), "local");
+    const KEY: Parameter = Parameter::key("key", "a");
+    const LIMIT: Parameter = Parameter::number("limit", "1");
+    const PREFIX: Parameter = Parameter::prefix("prefix", "a");
 
     fn parse(raw: &str) -> Result<Query, Problem> {
         let known = [PREFIX, LIMIT, Parameter::flag("all", "true"), CONSISTENCY];
