@@ -254,4 +254,18 @@ mod tests {
         }
         check(&Cli::command());
     }
+
+    #[test]
+    fn every_verb_that_asks_a_cluster_writes_json_for_scripts() {
+        fn check(command: &clap::Command) {
+            let has = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
+            // One is looked at by people alone; the other has a flag of its own.
+            let is_other = ["top", "bench", "gap"].contains(&command.get_name());
+            if has("url") && !is_other {
+                assert!(has("output"), "{} has no --output", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
 }

@@ -18,6 +18,7 @@ use client::{Client, Page};
 use futures::{TryStreamExt, stream};
 
 use crate::endpoint::Endpoint;
+use crate::output::Output;
 use crate::transfer::{self, Gone, Tally, Transfer};
 use crate::tree::Layout;
 
@@ -28,6 +29,8 @@ const PAGE_ITEMS: u32 = 1_000;
 pub(crate) struct Args {
     #[command(flatten)]
     endpoint: Endpoint,
+    #[command(flatten)]
+    output: Output,
     /// Keys that begin with this; the rest of the key becomes the file's path
     prefix: String,
     /// The folder to write into; made where it is missing
@@ -46,7 +49,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = args.endpoint.client().with_timeout(args.transfer.patience());
     let tally = Tally::new("exported", transfer::bar_of_unknown());
     let end = export(&client, &args, &tally).await;
-    Ok(tally.finish(end))
+    tally.finish(end, &args.output)
 }
 
 async fn export(client: &Client, args: &Args, tally: &Tally) -> Result<(), Gone> {

@@ -16,6 +16,7 @@ use client::Client;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::endpoint::Endpoint;
+use crate::output::Output;
 use crate::transfer::{Gone, Tally, Transfer};
 use crate::tree::{SourceFile, Walk, walk};
 use crate::{console, transfer};
@@ -24,6 +25,8 @@ use crate::{console, transfer};
 pub(crate) struct Args {
     #[command(flatten)]
     endpoint: Endpoint,
+    #[command(flatten)]
+    output: Output,
     /// The folder; symbolic links in it are skipped
     folder: PathBuf,
     /// What each key begins with, followed by the file's path in the folder; usually ends
@@ -64,7 +67,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             console::counted(special, "other file")
         ));
     }
-    Ok(tally.finish(gone))
+    tally.finish(gone, &args.output)
 }
 
 async fn send(client: &Client, file: &SourceFile, args: &Args, tally: &Tally) -> Result<(), Gone> {

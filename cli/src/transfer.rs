@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use client::Error;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use crate::console;
+use crate::output::{self, Format, Output};
 
 /// How often a spinner turns.
 const TURN: Duration = Duration::from_millis(100);
@@ -95,6 +97,18 @@ pub(crate) struct Tally {
     notes: RefCell<Vec<String>>,
 }
 
+/// What was done, for scripts.
+#[derive(Debug, PartialEq, Serialize)]
+struct Report {
+    /// Those that are where they belong …
+    files: u64,
+    bytes: u64,
+    /// … and those that are not.
+    failed: u64,
+    seconds: f64,
+    notes: Vec<String>,
+}
+
 impl Tally {
     pub(crate) fn new(verb: &'static str, bar: ProgressBar) -> Self {
         let (files, bytes, failed) = Default::default();
@@ -122,13 +136,28 @@ impl Tally {
     }
 
     /// Says what was done; success means all of it.
-    pub(crate) fn finish(self, end: Result<(), Gone>) -> ExitCode {
+    pub(crate) fn finish(self, end: Result<(), Gone>, output: &Output) -> anyhow::Result<ExitCode> {
         self.bar.finish_and_clear();
-        console::say(self.summary(self.started.elapsed()));
+        let elapsed = self.started.elapsed();
+        match output.format() {
+            Format::Json => output::json(&self.report(elapsed))?,
+            Format::Plain | Format::Table => console::say(self.summary(elapsed)),
+        }
         if let Err(Gone { what, error }) = &end {
             console::warn(format_args!("synod: gave up at {what}: {error}"));
         }
-        if end.is_ok() && self.failed.get() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        let is_all = end.is_ok() && self.failed.get() == 0;
+        Ok(if is_all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn report(&self, elapsed: Duration) -> Report {
+        Report {
+            files: self.files.get(),
+            bytes: self.bytes.get(),
+            failed: self.failed.get(),
+            seconds: elapsed.as_secs_f64(),
+            notes: self.notes.borrow().clone(),
+        }
     }
 
     fn summary(&self, elapsed: Duration) -> String {
@@ -151,6 +180,8 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -166,7 +197,13 @@ mod tests {
         tally.failed("a: too large");
         let line = "imported 2 files, 1,234 bytes in 1.5 s; 3 symbolic links skipped; 1 failed";
         assert_eq!(tally.summary(Duration::from_millis(1_540)), line);
-        assert_eq!(tally.finish(Ok(())), ExitCode::FAILURE);
+        let expected = json!({
+            "files": 2, "bytes": 1_234, "failed": 1, "seconds": 1.5,
+            "notes": ["3 symbolic links skipped"],
+        });
+        let report = tally.report(Duration::from_millis(1_500));
+        assert_eq!(serde_json::to_value(&report).unwrap(), expected);
+        assert_eq!(tally.finish(Ok(()), &Output::default()).unwrap(), ExitCode::FAILURE);
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! `synod ready`.
 
 use std::process::ExitCode;
+use std::slice::from_ref;
 use std::time::Duration;
 
 use client::{Client, parse_url};
+use serde_json::json;
 use url::Url;
+
+use crate::output::{self, Format, Output};
 
 /// One question may take this long.
 const ONCE: Duration = Duration::from_secs(2);
 
 #[derive(clap::Args)]
 pub(crate) struct Ready {
+    #[command(flatten)]
+    output: Output,
     /// The service to ask
     #[arg(env = "SYNOD_URL", default_value = "http://127.0.0.1:8000", value_parser = parse_url)]
     url: Url,
@@ -21,11 +27,16 @@ pub(crate) struct Ready {
 
 /// Succeeds once `GET /readyz` does.
 pub(crate) async fn ready(args: Ready) -> anyhow::Result<ExitCode> {
-    let client = Client::of_urls(&[args.url])?;
+    let client = Client::of_urls(from_ref(&args.url))?;
     let client = match args.wait_seconds {
         0 => client.with_timeout(ONCE).without_retries(),
         seconds => client.with_timeout(Duration::from_secs(seconds.into())),
     };
     client.fetch("/readyz").await?;
+    // The exit code says it to everybody else.
+    match args.output.format() {
+        Format::Json => output::json(&json!({"url": args.url.as_str(), "ready": true}))?,
+        Format::Plain | Format::Table => {}
+    }
     Ok(ExitCode::SUCCESS)
 }
