@@ -32,6 +32,7 @@ struct Said {
     cluster_id: Option<ClusterId>,
     leader: Option<LeaderSaid>,
     view: Option<ViewSaid>,
+    executed_below: Slot,
     trimmed_below: Slot,
     compacted_below: Revision,
     storage: Option<Storage>,
@@ -62,6 +63,9 @@ impl News {
     /// A replica was checked: what it says, if it does, and how it is taken to be now.
     pub(crate) fn checked(&self, replica: &Name, status: Option<&Value>, health: Option<Health>) {
         let said = status.and_then(|status| Said::deserialize(status).ok());
+        if let Some(said) = &said {
+            self.events.executed(said.executed_below);
+        }
         let of_health = format!("{replica} health");
         let mut heard = self.lock();
         let mut seen = match said {

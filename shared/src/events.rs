@@ -15,6 +15,7 @@ mod refusals;
 mod ring;
 mod stream;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -26,7 +27,7 @@ pub use refusals::RefusalsHeard;
 pub use stream::{HELD, LAST_EVENT_ID, PATH, answer};
 
 use crate::discovery::{Acceptors, Mixups};
-use crate::ids::Instance;
+use crate::ids::{Instance, Slot};
 use crate::message::Member;
 use crate::places::{ClientNetwork, Place, Places};
 use crate::problem::Problem;
@@ -45,6 +46,8 @@ pub struct Events {
     /// Which ring it is: numbers of another one mean nothing here.
     instance: Instance,
     ring: Mutex<Ring>,
+    /// How far the log is executed, as far as is known here.
+    executed_below: AtomicU64,
     grown: watch::Sender<u64>,
     places: Arc<Places>,
     shutdown: CancellationToken,
@@ -79,15 +82,22 @@ impl Events {
         Arc::new(Self {
             instance,
             ring: Mutex::default(),
+            executed_below: AtomicU64::new(0),
             grown: watch::Sender::new(0),
             places: Places::new("follow the events", FOLLOWERS, FOLLOWERS_OF_A_CLIENT),
             shutdown,
         })
     }
 
+    /// Takes in how far the log is executed: what names no place in it is told with that.
+    pub fn executed(&self, below: Slot) {
+        self.executed_below.fetch_max(below.0, Ordering::Relaxed);
+    }
+
     /// Tells everybody what has happened.
     pub fn tell(&self, happening: Happening) {
-        let next = self.lock().push(telemetry::timestamp(), happening);
+        let executed = self.executed_below.load(Ordering::Relaxed).checked_sub(1).map(Slot);
+        let next = self.lock().push(telemetry::timestamp(), executed, happening);
         self.grown.send_replace(next);
     }
 

@@ -106,7 +106,8 @@ async fn who_leads_who_is_primary_and_who_comes_again_is_told_as_it_happens() ->
         let is_back = |said: &Value| {
             said["data"]["id"] == primary.as_str() && said["data"]["state"] == "restarted"
         };
-        follower.until("it is back", is_back).await?;
+        let said = follower.until("it is back", is_back).await?;
+        ensure!(said["data"]["executed_slot"].is_u64(), "where it is in the log: {said}");
     }
     let leader = cluster.leader().await?;
     let led = cluster.json(&backup, "/v1/status").await?["leader"]["ballot"]["round"].as_u64();

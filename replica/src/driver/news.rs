@@ -74,6 +74,7 @@ impl News {
     /// How the replica is now.
     pub(super) fn take(&mut self, now: Duration, published: &Published) {
         let status = &published.status;
+        self.events.executed(status.executed_below);
         if let Some(view) = status.view.as_ref().filter(|view| view.epoch > self.told) {
             self.view(None, view);
         }

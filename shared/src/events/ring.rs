@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::kind::Happening;
+use crate::ids::Slot;
 
 /// So many of the newest events are held: hours of a cluster where little happens, and
 /// about half a MiB at worst.
@@ -14,6 +15,8 @@ pub(super) struct Event {
     /// Counted from 1 in this ring.
     pub(super) number: u64,
     pub(super) time: String,
+    /// How far the log was executed then, as far as was known.
+    pub(super) executed_slot: Option<Slot>,
     pub(super) what: Happening,
 }
 
@@ -36,9 +39,14 @@ pub(super) struct After {
 
 impl Ring {
     /// Puts one in; says its number.
-    pub(super) fn push(&mut self, time: String, what: Happening) -> u64 {
+    pub(super) fn push(
+        &mut self,
+        time: String,
+        executed_slot: Option<Slot>,
+        what: Happening,
+    ) -> u64 {
         self.newest += 1;
-        self.events.push_back(Event { number: self.newest, time, what });
+        self.events.push_back(Event { number: self.newest, time, executed_slot, what });
         if self.events.len() > HELD {
             self.events.pop_front();
         }
@@ -66,13 +74,12 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Slot;
 
     fn filled(count: u64) -> Ring {
         let mut ring = Ring::default();
         for slot in 1..=count {
             let what = Happening::Trim { trimmed_below: Slot(slot) };
-            assert_eq!(ring.push(String::new(), what), slot);
+            assert_eq!(ring.push(String::new(), None, what), slot);
         }
         ring
     }

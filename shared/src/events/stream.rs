@@ -150,6 +150,12 @@ impl Stream {
 
 fn data(event: &Event) -> Value {
     let mut data = serde_json::to_value::<&Happening>(&event.what).expect("plain JSON");
+    // An event without a place in the log, or in time as Paxos counts it, is put there.
+    let places = ["slot", "ballot", "epoch", "trimmed_below"];
+    let has_place = places.iter().any(|place| !data[*place].is_null());
+    if let Some(slot) = event.executed_slot.filter(|_| !has_place) {
+        data["executed_slot"] = json!(slot);
+    }
     data["time"] = json!(event.time);
     data
 }
@@ -221,6 +227,27 @@ mod tests {
         assert_eq!(lines[0]["event"], "heartbeat");
         assert_eq!(lines[1]["event"], "trim");
         assert!(lines[1]["data"]["time"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[tokio::test]
+    async fn what_names_no_place_in_the_log_is_told_with_how_far_that_is_executed() {
+        let events = Events::new(Instance(7), CancellationToken::new());
+        let warning = || Happening::warning("disk", super::super::Standing::Began, "full");
+        events.tell(warning());
+        events.executed(Slot(43));
+        events.executed(Slot(41));
+        events.tell(warning());
+        events.tell(trim(9));
+        let lines = [("accept", "application/x-ndjson".to_owned())];
+        let lines = told(answer(&events, &parts("?held", &lines)).unwrap()).await;
+        let data: Vec<Value> = lines
+            .lines()
+            .skip(1)
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["data"].clone())
+            .collect();
+        let slots: Vec<&Value> = data.iter().map(|data| &data["executed_slot"]).collect();
+        assert_eq!(slots, [&json!(null), &json!(42), &json!(null)], "{data:?}");
+        assert_eq!(data[2]["trimmed_below"], 9);
     }
 
     #[tokio::test]
