@@ -2,6 +2,7 @@
 //! what is stored, and goes on when the primary dies under it.
 
 mod browser;
+mod event_source;
 
 use std::time::Instant;
 

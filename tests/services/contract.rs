@@ -13,6 +13,8 @@ use crate::synod;
 struct Bad {
     why: String,
     query: Vec<(String, String)>,
+    /// What stands in the query as it is.
+    raw: &'static str,
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
     statuses: &'static [u16],
@@ -68,7 +70,8 @@ impl Operation {
     fn bad_inputs(&self) -> Vec<Bad> {
         let mut all = vec![
             self.with_query("an unknown parameter", "bogus", "1", "bogus"),
-            self.with_query("bytes that are no UTF-8", "bogus\u{0}", "1", "bogus"),
+            self.with_raw_query("a name that is no UTF-8", "bogus%FF=1", "UTF-8"),
+            self.with_raw_query("a broken escape", "bogus%F=1", "hexadecimal"),
         ];
         for parameter in self.parameters("query") {
             let name = parameter["name"].as_str().unwrap_or_default();
@@ -117,7 +120,8 @@ impl Operation {
         let first = example.as_object().and_then(|it| it.iter().next()).expect("it has a field");
         let twice = format!("{{\"{}\":{},{}", first.0, first.1, &good[1..]);
         let mut other_type = example.clone();
-        other_type[first.0.as_str()] = Value::from(true);
+        other_type[first.0.as_str()] =
+            if first.1.is_boolean() { Value::from("x") } else { Value::from(true) };
         let fields: Vec<&Value> = example.as_object().expect("an object").values().collect();
         let array = serde_json::to_string(&fields).expect("JSON");
         // Of one of a few words, JSON's reader says no more than that it is none.
@@ -162,7 +166,11 @@ impl Operation {
     fn bad(&self, why: &str, statuses: &'static [u16], named: &str) -> Bad {
         let (query, headers) = (Vec::new(), Vec::new());
         let (why, named) = (why.to_owned(), named.to_owned());
-        Bad { why, query, headers, body: None, statuses, named }
+        Bad { why, query, raw: "", headers, body: None, statuses, named }
+    }
+
+    fn with_raw_query(&self, why: &str, raw: &'static str, named: &str) -> Bad {
+        Bad { raw, ..self.bad(why, &[400], named) }
     }
 
     fn with_query(&self, why: &str, name: &str, value: &str, named: &str) -> Bad {
@@ -283,8 +291,8 @@ async fn what_is_not_understood_is_refused_by_name_and_changes_nothing() -> Resu
 }
 
 async fn try_one(cluster: &Cluster, door: &str, operation: &Operation, bad: Bad) -> Result<()> {
-    let Bad { why, query, headers, body, statuses, named } = bad;
-    let url = format!("{}{}", cluster.url(door), operation.path);
+    let Bad { why, query, raw, headers, body, statuses, named } = bad;
+    let url = format!("{}{}?{raw}", cluster.url(door), operation.path);
     let mut request = cluster.http().request(operation.method.clone(), url).query(&query);
     let needed = operation.needed();
     if let Some(needed) = needed.filter(|(name, _)| !query.iter().any(|it| it.0 == *name)) {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::header::{ETAG, IF_MATCH};
 use reqwest::{Response, StatusCode};
-use tests::harness::cluster::{Cluster, Size};
+use serde_json::Value;
+use tests::harness::cluster::{Cluster, Size, eventually};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::synod;
@@ -263,5 +264,45 @@ async fn every_increment_is_executed_exactly_once_while_primaries_and_leaders_di
         heard.failed.load(Ordering::Relaxed)
     );
     ensure!(again > 0 && replayed > 0, "nothing was ever sent again");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_beyond_those_that_are_kept_is_refused_and_the_others_go_on() -> Result<()> {
+    let env = [("SYNOD_MAX_ANSWERS", "1")];
+    let cluster = Cluster::start(synod(), Size::default(), &env).await?;
+    let put = async |door: &str, key: Option<&str>| -> Result<Response> {
+        let mut request = cluster.http().put(format!("{}/v1/kv/few", cluster.url(door)));
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        Ok(request.body("1").send().await?)
+    };
+    eventually("a first key is kept", async || {
+        put("balancer-1", Some("kept")).await?.error_for_status()?;
+        Ok(())
+    })
+    .await?;
+    for door in ["balancer-1", "replica-1", "replica-2", "replica-3"] {
+        eventually("a second one is refused", async || {
+            let refused = put(door, Some("more")).await?;
+            let (status, headers) = (refused.status(), refused.headers().clone());
+            let problem: Value = refused.json().await?;
+            let detail = problem["detail"].as_str().unwrap_or_default();
+            ensure!(status == 503 && headers.contains_key("retry-after"), "{door}: {status}");
+            ensure!(detail.contains("too many idempotency keys"), "{door}: {problem}");
+            ensure!(problem["retryable"] == true, "{door}: {problem}");
+            ensure!(problem["outcome"] == "not_applied", "{door}: {problem}");
+            Ok(())
+        })
+        .await?;
+        eventually("the first one is known, and others need none", async || {
+            let again = put(door, Some("kept")).await?.error_for_status()?;
+            ensure!(text_of(&again, "idempotency-replayed")? == "true", "{door}");
+            put(door, None).await?.error_for_status()?;
+            Ok(())
+        })
+        .await?;
+    }
     Ok(())
 }

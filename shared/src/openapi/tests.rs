@@ -57,7 +57,8 @@ fn every_status_of_a_refusal_is_one_that_a_problem_has() {
     let document = document([entry("/v1/one").refused(&all)]);
     for (status, answer) in document["paths"]["/v1/one"]["get"]["responses"].as_object().unwrap() {
         let example = &answer["content"]["application/problem+json"]["example"];
-        assert!(status == "200" || example["status"].to_string() == *status, "{status}: {example}");
+        let is_its = status.parse().is_ok_and(|status: u64| example["status"] == status);
+        assert!(status == "200" || is_its, "{status}: {example}");
     }
 }
 
