@@ -93,11 +93,11 @@ fn who_may(
     let is_page = ["replica", "balancer"].contains(&kind) && route.path.starts_with("/ui");
     let is_listed = match kind {
         "replica" => contract.contains(route),
-        "balancer" => OF_BALANCERS.iter().any(|text| is(&text)),
+        "balancer" => OF_BALANCERS.iter().any(is),
         _ => false,
     };
     ensure!(
-        is_page || is_listed || COMMON.iter().any(|text| is(&text)),
+        is_page || is_listed || COMMON.iter().any(is),
         "nobody has said who may ask a {kind} for {route:?}"
     );
     Ok(None)

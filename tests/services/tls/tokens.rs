@@ -115,9 +115,10 @@ async fn no_token_counts(
         for (at, refused) in [(listen, Verdict::Elsewhere), (internal, Verdict::Certificate)] {
             for token in tokens {
                 let heard = token.ask(nobody, at, &route).await?;
-                let is_right = match heard {
-                    Verdict::Admitted(status) => is_common && ![401, 403].contains(&status),
-                    refusal => !is_common && refusal == refused,
+                let is_right = if let Verdict::Admitted(status) = heard {
+                    is_common && ![401, 403].contains(&status)
+                } else {
+                    !is_common && heard == refused
                 };
                 ensure!(is_right, "{name} at {at}: {route:?} with {}: {heard:?}", token.what);
             }
