@@ -105,6 +105,9 @@ struct Buffered {
     /// What consistent hashing goes by, where that is not the path.
     hash_key: Option<HeaderValue>,
     body: Bytes,
+    /// Until then a replica is asked; …
+    asked_until: Deadline,
+    /// … and until then the one that was asked answers.
     deadline: Deadline,
     /// What of that is for waiting for a lock or a snapshot, which the replica adds by
     /// itself.
@@ -197,6 +200,7 @@ impl Proxy {
             path,
             headers: parts.headers,
             body,
+            asked_until: deadline.extended(lock_wait),
             deadline: deadline.extended(extra_wait),
             extra_wait,
             _memory: memory,
@@ -247,7 +251,7 @@ impl Buffered {
         *request.headers_mut() = self.headers.clone();
         // What a replica adds by itself, it adds from when it is asked first.
         if self.extra_wait.is_zero() || sending.attempt > 1 {
-            let left = deadline::header_value(self.deadline.remaining());
+            let left = deadline::header_value(self.asked_until.remaining());
             let left = HeaderValue::try_from(left).expect("digits and a unit");
             request.headers_mut().insert(HeaderName::from_static(deadline::HEADER), left);
         }

@@ -73,7 +73,7 @@ impl Proxy {
         let mut first = pin!(Fuse::terminated());
         let mut others: Option<FuturesUnordered<_>> = None;
         loop {
-            let has_time = tried.is_empty() || !request.deadline.remaining().is_zero();
+            let has_time = tried.is_empty() || !request.asked_until.remaining().is_zero();
             let mut running = usize::from(!first.is_terminated())
                 + others.as_ref().map_or(0, FuturesUnordered::len);
             let start = next.take().filter(|_| has_time && running < MAX_AT_ONCE);

@@ -72,7 +72,7 @@ impl Proxy {
                 () = tokio::time::sleep(pause.saturating_sub(retry::FIRST_PAUSE)) => Woken::Paused,
             }
         };
-        let left = request.deadline.remaining().saturating_sub(retry::FIRST_PAUSE);
+        let left = request.asked_until.remaining().saturating_sub(retry::FIRST_PAUSE);
         tokio::select! {
             biased;
             () = tokio::time::sleep(left) => Woken::Over,

@@ -290,6 +290,23 @@ async fn a_snapshot_is_waited_for_beyond_the_deadline_and_made_by_one_replica_al
     assert_eq!(seen[0].field("synod-timeout"), ["20ms"]);
 }
 
+#[tokio::test]
+async fn who_cannot_make_a_snapshot_is_not_asked_beyond_the_time_of_the_request() {
+    let behind = |_: &Seen| Reply::problem(&Problem::unavailable("revision 88 did not come"));
+    let (one, two) = (Fake::start(1, behind).await, Fake::start(2, behind).await);
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    let (asked, timeout) = (Instant::now(), [("synod-timeout", "300ms")]);
+    let answer = balancer.send(Method::GET, "/v1/snapshot", &timeout, "").await;
+    assert_eq!(answer.problem(), problem("unavailable", 503, None));
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    let seen = one.seen().into_iter().chain(two.seen());
+    let granted: Vec<Vec<String>> = seen
+        .map(|seen| seen.field("synod-timeout").iter().map(|it| it.to_string()).collect())
+        .collect();
+    let is_more = |it: &String| it.trim_end_matches("ms").parse::<u64>().unwrap() > 300;
+    assert!(!granted.iter().flatten().any(is_more), "{granted:?}");
+}
+
 /// Longer than what sockets hold between two processes, so that writing it fails when the
 /// other side closes.
 const LONG: usize = 16 << 20;
