@@ -18,10 +18,11 @@
 //!
 //! In reading order: [`pool`] (which replica gets the next request: the pure core),
 //! `retry` (what may be sent again, pure), [`headers`] (what a proxy does to them, pure),
-//! [`status`] (what a replica says of itself, pure), `clients` (what one client may take),
-//! `endpoints` (the pool behind a lock), `health` (discovery and checks), `proxy` (the way
-//! of a request), `operator` (what the operator sees and says), `operators` (whose word that
-//! is), `http` (what is answered here, what is passed on), `openapi` (the contract of both), `metrics`, `news` (what happens), `args` (the flags). The
+//! [`status`] (what a replica says of itself, pure), `clients` (what one client may
+//! take), `endpoints` (the pool behind a lock), `health` (discovery and checks), `proxy`
+//! (the way of a request), `operator` (what the operator sees and says), `operators`
+//! (whose word that is), `http` (what is answered here, what is passed on), `openapi`
+//! (the contract of both), `metrics`, `news` (what happens), `args` (the flags). The
 //! connections to the replicas are those that all services speak to each other by
 //! (`shared::client`).
 //!
