@@ -66,11 +66,33 @@ fn services(seen: &[Seen], name: &str) -> Vec<String> {
     of.collect::<BTreeSet<String>>().into_iter().collect()
 }
 
+/// Waits until all acceptors have voted for the same, and for nothing more for a while: then of
+/// what is written all are asked by itself.
+async fn at_rest(cluster: &Cluster) -> Result<()> {
+    let voted = || async {
+        let mut voted = Vec::new();
+        for acceptor in cluster.names("acceptor") {
+            let status = cluster.json(&acceptor, "/v1/status").await?;
+            voted.push(status["voted_below"].as_u64().context("a slot")?);
+        }
+        anyhow::Ok(voted)
+    };
+    eventually("all acceptors have voted", || async {
+        let before = voted().await?;
+        ensure!(before.iter().all(|slot| *slot == before[0]), "{before:?}");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        ensure!(voted().await? == before, "there is more than {before:?}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_is_followed_from_the_front_door_to_every_disk_and_every_backup() -> Result<()> {
     let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     cluster.wait_until_whole().await?;
     let (primary, leader) = (cluster.primary().await?, cluster.leader().await?);
+    at_rest(&cluster).await?;
     put(&cluster, "balancer-1", "secret-key", TRACE, "01").await?;
     let (request, missing) = told(&cluster, "balancer-1", TRACE).await?;
     ensure!(missing == serde_json::json!([]), "{missing}");

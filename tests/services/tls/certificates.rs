@@ -107,8 +107,11 @@ fn who_may(
 /// lacking.
 async fn contract(cluster: &Cluster) -> Result<BTreeSet<Route>> {
     let document: Value = cluster.json("replica-1", "/openapi.json").await?;
-    let mut routes: BTreeSet<Route> =
-        ["GET /v1/kv/", "GET /v1/locks/"].into_iter().map(Route::of).collect();
+    let lacking = ["/v1/kv/", "/v1/locks/"].into_iter();
+    let mut routes: BTreeSet<Route> = lacking
+        .flat_map(|path| ["GET", "PUT", "DELETE"].map(|method| format!("{method} {path}")))
+        .map(|route| Route::of(&route))
+        .collect();
     for (path, methods) in document["paths"].as_object().context("it has paths")? {
         let path = path.replace("/v1/kv/{key}", "/v1/kv/{*key}");
         let path = path.replace("/v1/locks/{name}", "/v1/locks/{*name}");
