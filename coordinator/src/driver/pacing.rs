@@ -1,11 +1,10 @@
 //! Which acceptors are asked for votes at once, and which a moment later.
 //!
 //! A quorum of votes is enough ("thrifty": Moraru, Andersen and Kaminsky, *There Is More
-//! Consensus in Egalitarian Parliaments*, SOSP 2013). Those
-//! that it does without get what has gathered every [`SPARE_INTERVAL`], in one request and
-//! with one sync. They get it at once where one of the others is late, has failed or does
-//! not vote, and where nothing was sent to them for so long anyway: so of a write to a
-//! cluster at rest, all are asked at the same time.
+//! Consensus in Egalitarian Parliaments*, SOSP 2013). Those that it does without get what has
+//! gathered every [`SPARE_INTERVAL`], in one request and with one sync. They get it at once
+//! where one of the others is late, has failed or does not vote, and where nothing was sent to
+//! them for so long anyway: so of a write to a cluster at rest, all are asked at the same time.
 //!
 //! To the core a request that waits here is one that takes longer on its way.
 
