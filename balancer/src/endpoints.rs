@@ -16,6 +16,9 @@ use crate::pool::{
     Start, Target, To,
 };
 
+/// How long a primary that is none any more, and still there, has to answer what it took.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// The one [`Pool`] of a balancer. The lock is held for a few instructions, never over a
 /// wait.
 #[derive(Debug)]
@@ -116,14 +119,21 @@ impl Endpoints {
         });
     }
 
-    /// Waits until the endpoint can't answer such requests.
-    pub(crate) async fn lost(&self, id: EndpointId, intent: Intent) {
+    /// Waits until the endpoint can't answer such requests; or until there has been another
+    /// primary for a moment than when a mutation was sent to it, which then either has its
+    /// answer or waits for one that is primary no more.
+    pub(crate) async fn lost(&self, id: EndpointId, intent: Intent, primary: Option<EndpointId>) {
         loop {
             // Made before the look, so that a notification between the look and the wait
             // counts.
             let notified = self.abilities.notified();
-            if !self.lock().is_able(id, intent, To::Finish) {
+            let (is_able, now_primary) =
+                self.read(|pool| (pool.is_able(id, intent, To::Finish), pool.primary()));
+            if !is_able {
                 return;
+            }
+            if intent == Intent::Mutation && now_primary.is_some() && now_primary != primary {
+                return tokio::time::sleep(LAST_WORDS).await;
             }
             notified.await;
         }

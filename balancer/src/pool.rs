@@ -163,8 +163,7 @@ impl Pool {
     /// replica does not say that it knows requests by name: it would execute one twice.
     #[must_use]
     pub fn named_since(&self) -> Option<Slot> {
-        let knows = |endpoint: &Endpoint| endpoint.report.as_ref()?.requests_from;
-        let all_know = self.endpoints.values().all(|endpoint| knows(endpoint).is_some());
+        let all_know = self.endpoints.values().all(|endpoint| endpoint.knows_names);
         let executed = self.reports().filter_map(|(_, report)| report.executed_slot).max()?;
         all_know.then(|| executed.next())
     }

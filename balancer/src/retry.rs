@@ -37,6 +37,9 @@ const ROLLBACK: &str = "/v1/rollback";
 /// … unless it is only asked what that would change.
 const DRY_RUN: [&str; 3] = ["dry_run", "dry_run=true", "dry_run=1"];
 
+/// At which revision something was executed.
+const REVISION: &str = "synod-revision";
+
 /// What any replica knows without a quorum.
 const OF_ANY_REPLICA: [&str; 2] = ["/v1/cluster", "/openapi.json"];
 /// Where tokens are made.
@@ -204,9 +207,9 @@ pub(crate) fn give_up(intent: Intent, endpoint: &str, failure: &Failure) -> Prob
     }
 }
 
-/// A mutation is not sent again once more attempts than this ended with a broken
-/// connection: it may be what kills the replicas.
-pub(crate) const MOST_BROKEN: u32 = 2;
+/// A request is not waited with, nor a mutation sent again, once more lives of replicas than
+/// this broke off while they had it: it may be what kills them.
+pub(crate) const MOST_BROKEN: usize = 2;
 
 /// What the client is told where the replica became unable to answer, and no other did.
 pub(crate) fn lost(intent: Intent, endpoint: &str) -> Problem {
@@ -225,11 +228,22 @@ pub(crate) fn pause(rounds: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(rounds)).min(LONGEST_PAUSE)
 }
 
-/// Whether what an attempt that may be repeated was answered, or failed with, may pass by
-/// itself: the replica was not there, or said "not now". What else is wrong with an answer
-/// (it broke off, it came too late) is no better for waiting.
+/// Whether what an attempt that may be repeated was answered may pass by itself: the replica
+/// said "not now", or that the primary broke off. What else is wrong with an answer (a fault
+/// of the replica, one too late) is no better for waiting.
 pub(crate) fn may_pass(status: StatusCode) -> bool {
-    status == StatusCode::SERVICE_UNAVAILABLE
+    [StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY].contains(&status)
+}
+
+/// Whether what it failed with may: the replica was not there, or broke off. A mutation is
+/// sent to it again until it is gone or answers; a read that breaks off twice at one replica
+/// may be the reason.
+pub(crate) fn failure_may_pass(intent: Intent, failure: &Failure, broke_before: bool) -> bool {
+    match failure {
+        Failure::NeverSent(_) => true,
+        Failure::Broken(_) => intent == Intent::Mutation || !broke_before,
+        Failure::NotTaken(_) | Failure::TimedOut(_) => false,
+    }
 }
 
 /// What the client is told when so many requests wait already.
@@ -291,11 +305,14 @@ pub(crate) fn leaves_open(intent: Intent, problem: Option<&Body>) -> bool {
 }
 
 /// Whether an answer says what became of a mutation of which an earlier attempt was left
-/// open: it was executed, its guard failed, or its key was used for another request. Any
-/// other refusal is of this attempt only.
-pub(crate) fn settles(status: StatusCode) -> bool {
+/// open: it was executed, or refused by executing it, which is once, and then names the
+/// revision; or its key was used for another request. Any other refusal is of this attempt
+/// only, and so is that the client may not.
+pub(crate) fn settles(status: StatusCode, headers: &HeaderMap) -> bool {
+    let is_forbidden = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
     status.is_success()
         || [StatusCode::PRECONDITION_FAILED, StatusCode::UNPROCESSABLE_ENTITY].contains(&status)
+        || status.is_client_error() && !is_forbidden && headers.contains_key(REVISION)
 }
 
 /// What the client is told where an attempt was refused so, and one before it left open.

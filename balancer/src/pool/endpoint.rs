@@ -190,6 +190,8 @@ pub struct Endpoint {
     pub health: Health,
     /// What the last good check of this life learned.
     pub report: Option<Report>,
+    /// Whether the last good check of any of its lives said that it knows requests by name.
+    pub(super) knows_names: bool,
     /// Counters of its name, over its lives.
     pub counts: Counts,
     /// What the operator says of its name.
@@ -218,6 +220,7 @@ impl Endpoint {
             member: Arc::new(member),
             health: Health::Unproven,
             report: None,
+            knows_names: false,
             counts,
             order,
             record: Record::default(),

@@ -34,7 +34,8 @@ impl Pool {
                 None => endpoint.health == Health::Healthy,
             };
             if !stays {
-                former.insert(endpoint.member.name.clone(), endpoint.counts);
+                former
+                    .insert(endpoint.member.name.clone(), (endpoint.counts, endpoint.knows_names));
             }
             stays
         });
@@ -44,10 +45,12 @@ impl Pool {
                 self.next_id += 1;
                 let order = self.orders.get(&member.name).copied().unwrap_or_default();
                 // What is still in flight to the former life ends there.
-                let counts = former.get(&member.name).copied();
-                let counts = counts.map(|counts| Counts { in_flight: 0, ..counts });
+                let former = former.get(&member.name).copied();
+                let counts = former.map(|(counts, _)| Counts { in_flight: 0, ..counts });
                 let mut endpoint =
                     Endpoint::new(id, member.clone(), counts.unwrap_or_default(), order);
+                // A program that knows names does so after a restart.
+                endpoint.knows_names = former.is_some_and(|(_, knows_names)| knows_names);
                 endpoint.back_since = counts.map(|_| now);
                 self.endpoints.insert(id, endpoint);
             }
@@ -68,6 +71,7 @@ impl Pool {
         let changed = match result {
             Some(report) => {
                 endpoint.counts.checks += 1;
+                endpoint.knows_names = report.requests_from.is_some();
                 endpoint.report = Some(report);
                 let before = endpoint.health;
                 let changed = endpoint.succeeded(thresholds);

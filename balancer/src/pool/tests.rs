@@ -121,6 +121,21 @@ fn counts(pool: &Pool, number: u64) -> Counts {
 }
 
 #[test]
+fn a_replica_that_knew_requests_by_name_is_taken_to_do_so_after_a_restart() {
+    let mut pool = pool_of(2);
+    assert_eq!(pool.named_since(), Some(Slot(8)), "slot 7 is executed");
+    let reborn = Member { instance: Instance(9), ..replica(2) };
+    set_replicas(&mut pool, &[replica(1), reborn.clone()]);
+    assert_eq!(pool.named_since(), Some(Slot(8)));
+    set_replicas(&mut pool, &[replica(1), reborn, replica(3)]);
+    assert_eq!(pool.named_since(), None, "nothing is known of the third");
+    let id = id_of(&pool, 3);
+    let former = Report { requests_from: None, ..report(Role::Backup, 1).unwrap() };
+    checked(&mut pool, id, Some(former));
+    assert_eq!(pool.named_since(), None, "it is an older program");
+}
+
+#[test]
 fn reads_take_turns_exactly() {
     let mut pool = pool_of(3);
     let mut picks = [0_u32; 4];

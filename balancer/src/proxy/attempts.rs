@@ -10,14 +10,13 @@ use futures::{FutureExt as _, StreamExt};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use shared::client::{AnswerBody, Pool};
-use shared::ids::Name;
 use shared::message::Service;
 use shared::problem::{self, Problem};
 use shared::telemetry::{self, RequestTrace};
 
 use super::endless::is_endless;
 use super::lateness::Lateness;
-use super::progress::{Attempt, MayHaveHappened, Progress, Sending};
+use super::progress::{Attempt, Ended, MayHaveHappened, Progress, Sending};
 use super::{Buffered, Proxy, SLACK};
 use crate::endpoints::InFlight;
 use crate::headers::strip_hop_by_hop;
@@ -68,7 +67,7 @@ impl Proxy {
             Round::Later => Start::Waited,
         });
         let mut lateness = Lateness::new(self.patience.slow_read_after);
-        progress.may_pass = false;
+        progress.begin_round();
         // Most requests need one attempt, which then takes no memory of its own.
         let mut first = pin!(Fuse::terminated());
         let mut others: Option<FuturesUnordered<_>> = None;
@@ -83,8 +82,9 @@ impl Proxy {
                 if start == Start::First && request.is_hedged {
                     lateness.hedge_after(in_flight.hedge_after());
                 }
-                tried.push(in_flight.target().id);
-                let sending = self.endpoints.read(|pool| progress.next(request, pool));
+                let to = in_flight.target().id;
+                tried.push(to);
+                let sending = self.endpoints.read(|pool| progress.next(request, to, pool));
                 self.count(trace, start, sending.attempt);
                 let attempt = self.attempt(request, start, sending, in_flight);
                 if running == 0 {
@@ -94,7 +94,7 @@ impl Proxy {
                 }
                 running += 1;
             }
-            let (name, start, attempt) = tokio::select! {
+            let ended = tokio::select! {
                 ended = first.as_mut(), if !first.is_terminated() => ended,
                 Some(Some(ended)) = OptionFuture::from(others.as_mut().map(StreamExt::next)) => {
                     ended
@@ -105,17 +105,18 @@ impl Proxy {
                 }
                 else => break,
             };
-            telemetry::attribute(trace.span(), "endpoint", name.to_string());
-            if let Some(settled) = progress.take(request, &name, attempt).await {
-                self.measured.hedges_won.inc_by(u64::from(start == Start::Hedge));
+            telemetry::attribute(trace.span(), "endpoint", ended.target.member.name.to_string());
+            let was_hedge = ended.start == Start::Hedge;
+            if let Some(settled) = progress.take(request, ended).await {
+                self.measured.hedges_won.inc_by(u64::from(was_hedge));
                 return Asked::Settled(settled);
             }
             next = (round == Round::First).then_some(Start::Retry);
         }
         // Another one might do, but not at once.
-        progress.may_pass |=
+        let budget_spent =
             !tried.is_empty() && self.endpoints.read(|pool| pool.retries().left() == 0);
-        if progress.may_pass || tried.is_empty() && self.may_become_able() {
+        if progress.may_pass(budget_spent) || tried.is_empty() && self.may_become_able() {
             Asked::NotNow
         } else {
             Asked::InVain
@@ -159,16 +160,17 @@ impl Proxy {
         })
     }
 
-    /// Sends the request to one replica, which is named beside what came of it.
+    /// Sends the request to one replica.
     async fn attempt(
         &self,
         request: &Buffered,
         start: Start,
         sending: Sending,
         in_flight: InFlight,
-    ) -> (Name, Start, Attempt) {
-        let name = in_flight.target().member.name.clone();
-        (name, start, self.send(request, sending, in_flight).await)
+    ) -> Ended {
+        let target = in_flight.target().clone();
+        let attempt = self.send(request, sending, in_flight).await;
+        Ended { target, start, sending, attempt }
     }
 
     async fn send(&self, request: &Buffered, sending: Sending, in_flight: InFlight) -> Attempt {
@@ -182,7 +184,7 @@ impl Proxy {
             // nothing by starting again elsewhere.
             Repeat::Harmless => tokio::select! {
                 sent = sent => sent,
-                () = self.endpoints.lost(in_flight.target().id, request.intent) => {
+                () = self.endpoints.lost(in_flight.target().id, request.intent, sending.primary) => {
                     return Attempt::Lost;
                 }
             },
@@ -204,7 +206,10 @@ impl Proxy {
             // It may be the request's fault; if it is the replica's, the checks will tell.
             Ok(Err(failure @ Failure::NotTaken(_))) => Attempt::Failed(failure),
             Ok(Err(failure)) => {
-                in_flight.failed();
+                // One request alone makes nobody unhealthy.
+                if !sending.broke_before {
+                    in_flight.failed();
+                }
                 Attempt::Failed(failure)
             }
             // Whose fault that is, the checks will tell.

@@ -1,16 +1,15 @@
 //! What is known of a request after some attempts, and what its client is told for it.
 
 use axum::body::Body;
-use http::Response;
+use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Collected, Limited};
-use shared::ids::Name;
 use shared::problem::{self, Outcome, Problem};
 use shared::random;
 use shared::repeat::Repeatable;
 
 use super::Buffered;
 use super::attempts::MAX_PROBLEM_BYTES;
-use crate::pool::{Intent, Pool};
+use crate::pool::{EndpointId, Intent, Pool, Start, Target};
 use crate::retry::{self, Failure, Repeat};
 
 /// What an attempt came to.
@@ -32,6 +31,14 @@ pub(super) enum MayHaveHappened {
     No,
 }
 
+/// An attempt that has ended.
+pub(super) struct Ended {
+    pub(super) target: Target,
+    pub(super) start: Start,
+    pub(super) sending: Sending,
+    pub(super) attempt: Attempt,
+}
+
 /// How a request is sent this time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sending {
@@ -40,6 +47,10 @@ pub(super) struct Sending {
     /// By which name it may be sent again.
     pub(super) name: Option<Repeatable>,
     pub(super) repeat: Repeat,
+    /// Who the primary is then.
+    pub(super) primary: Option<EndpointId>,
+    /// Whether the replica that it is sent to has broken off with it already.
+    pub(super) broke_before: bool,
 }
 
 /// What is known of a request after some attempts.
@@ -48,10 +59,11 @@ pub(super) struct Progress {
     /// By which name a mutation without a key was sent last.
     name: Option<Repeatable>,
     happened: MayHaveHappened,
-    /// Attempts in which the connection broke.
-    broken: u32,
+    /// Who broke off while it had the request, each life once: seen from here, or by a replica
+    /// that had asked the primary.
+    broken: Vec<EndpointId>,
     /// Whether what was found in this round may pass by itself.
-    pub(super) may_pass: bool,
+    may_pass: bool,
     /// What the client is told if nothing better comes.
     pub(super) last: Option<Result<Response<Body>, Problem>>,
 }
@@ -59,12 +71,24 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new() -> Self {
         let happened = MayHaveHappened::No;
-        Self { attempts: 0, name: None, happened, broken: 0, may_pass: false, last: None }
+        let broken = Vec::new();
+        Self { attempts: 0, name: None, happened, broken, may_pass: false, last: None }
+    }
+
+    /// A round of asking begins.
+    pub(super) fn begin_round(&mut self) {
+        self.may_pass = false;
+    }
+
+    /// Whether the round that has ended, in which another replica might have done where this
+    /// says so, is to be followed by one more.
+    pub(super) fn may_pass(&self, another_might_do: bool) -> bool {
+        (self.may_pass || another_might_do) && self.broken.len() <= retry::MOST_BROKEN
     }
 
     /// The next attempt. While none before can have been executed, the request gets a name
     /// of its own, and with it the latest that is known to be executed.
-    pub(super) fn next(&mut self, request: &Buffered, pool: &Pool) -> Sending {
+    pub(super) fn next(&mut self, request: &Buffered, to: EndpointId, pool: &Pool) -> Sending {
         self.attempts += 1;
         let may_be_named = retry::may_be_named(&request.method, request.path.path());
         let is_harmful = request.repeat == Repeat::Harmful;
@@ -72,7 +96,13 @@ impl Progress {
             let named = |since| Repeatable { identity: random::identity(), since };
             self.name = pool.named_since().map(named);
         }
-        Sending { attempt: self.attempts, name: self.name, repeat: self.repeat(request) }
+        Sending {
+            attempt: self.attempts,
+            name: self.name,
+            repeat: self.repeat(request),
+            primary: pool.primary(),
+            broke_before: self.broken.contains(&to),
+        }
     }
 
     /// Whether it does harm to send the request once more.
@@ -92,12 +122,20 @@ impl Progress {
     pub(super) async fn take(
         &mut self,
         request: &Buffered,
-        name: &Name,
-        attempt: Attempt,
+        Ended { target, sending, attempt, .. }: Ended,
     ) -> Option<Result<Response<Body>, Problem>> {
         match attempt {
+            // Too much at once, after an attempt that may have been executed: that is worth a
+            // wait.
+            Attempt::Answer(response) if self.is_open(response.status()) => {
+                self.may_pass = true;
+                self.last = Some(settled(self.happened, response).await);
+            }
             Attempt::Answer(response) => return Some(settled(self.happened, response).await),
             Attempt::NotNow(response, may_have) => {
+                if response.status() == StatusCode::BAD_GATEWAY {
+                    self.broke_off(sending.primary.unwrap_or(target.id));
+                }
                 self.may_pass |= retry::may_pass(response.status());
                 self.last = Some(settled(self.happened, response).await);
                 if may_have == MayHaveHappened::Yes {
@@ -106,22 +144,26 @@ impl Progress {
             }
             Attempt::Lost => {
                 self.may_pass = true;
-                self.last = Some(Err(retry::lost(request.intent, name.as_str())));
+                self.last = Some(Err(retry::lost(request.intent, target.member.name.as_str())));
                 if request.intent == Intent::Mutation {
                     self.happened = MayHaveHappened::Yes;
                 }
             }
             Attempt::Failed(failure) => {
+                let name = &target.member.name;
                 tracing::debug!(endpoint = %name, ?failure, "an attempt failed");
                 let problem = retry::give_up(request.intent, name.as_str(), &failure);
                 let problem = self.refuse(problem);
-                self.broken += u32::from(matches!(failure, Failure::Broken(_)));
+                if matches!(failure, Failure::Broken(_)) {
+                    self.broke_off(target.id);
+                }
                 let is_blamed =
-                    request.intent == Intent::Mutation && self.broken > retry::MOST_BROKEN;
+                    request.intent == Intent::Mutation && self.broken.len() > retry::MOST_BROKEN;
                 if is_blamed || !retry::may_go_elsewhere(self.repeat(request), &failure) {
                     return Some(Err(problem));
                 }
-                self.may_pass |= retry::may_pass(problem.status());
+                self.may_pass |=
+                    retry::failure_may_pass(request.intent, &failure, sending.broke_before);
                 if retry::leaves_open(request.intent, Some(problem.body())) {
                     self.happened = MayHaveHappened::Yes;
                 }
@@ -129,6 +171,16 @@ impl Progress {
             }
         }
         None
+    }
+
+    fn is_open(&self, status: StatusCode) -> bool {
+        self.happened == MayHaveHappened::Yes && status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    fn broke_off(&mut self, who: EndpointId) {
+        if !self.broken.contains(&who) {
+            self.broken.push(who);
+        }
     }
 }
 
@@ -138,7 +190,7 @@ async fn settled(
     happened: MayHaveHappened,
     response: Response<Body>,
 ) -> Result<Response<Body>, Problem> {
-    if happened == MayHaveHappened::No || retry::settles(response.status()) {
+    if happened == MayHaveHappened::No || retry::settles(response.status(), response.headers()) {
         return Ok(response);
     }
     let (parts, body) = response.into_parts();

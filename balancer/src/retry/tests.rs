@@ -1,5 +1,7 @@
 //! Each a sentence of what may be sent again.
 
+use http::{HeaderName, HeaderValue};
+
 use super::*;
 
 const BOTH: [Repeat; 2] = [Repeat::Harmless, Repeat::Harmful];
@@ -24,8 +26,8 @@ fn who_asks_for_a_lock_may_wait_for_it_beyond_the_time_of_a_request() {
     assert_eq!(asked("/v1/kv/l"), Duration::ZERO);
     assert_eq!(wait(Method::GET, "/v1/locks/l", &none, body), Duration::ZERO);
     let bounded = HeaderMap::from_iter([(
-        http::HeaderName::from_static(deadline::HEADER),
-        http::HeaderValue::from_static("2s"),
+        HeaderName::from_static(deadline::HEADER),
+        HeaderValue::from_static("2s"),
     )]);
     assert_eq!(wait(Method::PUT, "/v1/locks/l", &bounded, body), Duration::ZERO);
     let longest = "{\"wait_ms\": 18446744073709551615}";
@@ -159,8 +161,8 @@ fn a_mutation_answered_503_goes_elsewhere_only_if_the_answer_says_not_applied() 
 #[test]
 fn reads_and_mutations_with_a_key_may_be_sent_twice() {
     let with_key = HeaderMap::from_iter([(
-        header::HeaderName::from_static("idempotency-key"),
-        header::HeaderValue::from_static("k"),
+        HeaderName::from_static("idempotency-key"),
+        HeaderValue::from_static("k"),
     )]);
     for (intent, without) in [
         (Intent::Read, Repeat::Harmless),
@@ -198,7 +200,19 @@ fn a_refusal_after_an_attempt_that_was_left_open_settles_nothing() {
         .into_iter()
         .chain([400, 413, 429, 503, 504, 507].map(|status| (status, false)))
     {
-        assert_eq!(settles(StatusCode::from_u16(status).unwrap()), is_settled, "{status}");
+        let settles = settles(StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
+        assert_eq!(settles, is_settled, "{status}");
+    }
+    // What executing refused names the revision; what is for now, or says who may, does not
+    // tell what became of it before.
+    let executed =
+        HeaderMap::from_iter([(HeaderName::from_static(REVISION), HeaderValue::from(7))]);
+    for (status, is_settled) in [(404, true), (409, true), (410, true), (400, true)]
+        .into_iter()
+        .chain([401, 403, 503, 507].map(|status| (status, false)))
+    {
+        let settles = settles(StatusCode::from_u16(status).unwrap(), &executed);
+        assert_eq!(settles, is_settled, "{status}");
     }
     let said = left_open(StatusCode::SERVICE_UNAVAILABLE, "no primary");
     assert_eq!(said.body().outcome, Some(Outcome::Unknown));
@@ -232,15 +246,22 @@ fn who_waits_asks_again_ever_more_rarely_and_never_without_a_pause() {
 }
 
 #[test]
-fn what_is_refused_for_now_may_pass_and_what_broke_off_does_not() {
+fn what_is_refused_for_now_or_broke_off_may_pass() {
     let passes = |problem: Problem| may_pass(problem.status());
-    assert!(passes(give_up(Intent::Mutation, "replica-1", &never_sent())));
     assert!(passes(Problem::unavailable("no primary is known")));
     assert!(passes(Problem::no_quorum("cut off")));
-    for failure in [broken(), Failure::TimedOut(Duration::from_secs(1))] {
-        assert!(!passes(give_up(Intent::Read, "replica-1", &failure)), "{failure:?}");
-    }
+    assert!(passes(Problem::bad_gateway("the primary broke off")));
     assert!(!passes(Problem::internal("a damaged page")));
+    assert!(!passes(Problem::timeout("10 s")));
+    let passes = |intent, failure, before| failure_may_pass(intent, &failure, before);
+    let not_taken = || Failure::NotTaken("reset".to_owned());
+    for (intent, twice) in [(Intent::Read, false), (Intent::Mutation, true)] {
+        assert!(passes(intent, never_sent(), true));
+        assert!(passes(intent, broken(), false));
+        assert_eq!(passes(intent, broken(), true), twice);
+        assert!(!passes(intent, Failure::TimedOut(Duration::from_secs(1)), false));
+        assert!(!passes(intent, not_taken(), false), "it may be the request's fault");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use shared::repeat::Repeatable;
 
 use super::fake::{Fake, Reply};
 use super::harness::{Setup, problem};
+use crate::pool::Pool;
 
 /// How long nobody can answer.
 const GAP: Duration = Duration::from_millis(300);
@@ -167,6 +168,56 @@ async fn a_mutation_at_a_primary_that_hangs_is_sent_to_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_mutation_at_one_that_is_primary_no_more_and_does_not_know_is_sent_to_the_next_one() {
+    // Cut off from the others, it answers checks, and nothing else.
+    let one = Fake::start(1, |_| Reply::Hang).await.know_names();
+    let two = Successor::start(2).await;
+    let two = Successor { fake: two.fake.know_names(), ..two };
+    let balancer = Setup::with_checks().start(&[&one, &two.fake]).await;
+    let failover = async {
+        while one.seen().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        two.take_over();
+    };
+    let (answer, ()) = tokio::join!(balancer.put("/v1/kv/k", "value"), failover);
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "done"));
+    assert_eq!(
+        one.seen()[0].field("synod-request"),
+        two.fake.seen().pop().unwrap().field("synod-request")
+    );
+}
+
+/// The first answer breaks off, the next is this, and all others are good.
+async fn after_a_break(then: Reply) -> (Fake, super::harness::Answer) {
+    let replies = std::sync::Mutex::new(vec![then, Reply::Broken(String::new())]);
+    let script = move |_: &super::fake::Seen| {
+        replies.lock().unwrap().pop().unwrap_or_else(|| Reply::ok("done"))
+    };
+    let one = Fake::start(1, script).await.know_names();
+    let balancer = Setup::default().start(&[&one]).await;
+    let answer = balancer.put("/v1/locks/l", "{}").await;
+    (one, answer)
+}
+
+#[tokio::test]
+async fn what_executing_a_mutation_again_refused_is_the_clients_answer() {
+    let fields = "content-type: application/problem+json\r\nsynod-revision: 7\r\n";
+    let busy = Problem::conflict("somebody holds it").with_outcome(Outcome::NotApplied);
+    let body = serde_json::to_string(busy.body()).unwrap();
+    let (_one, answer) = after_a_break(Reply::with("409 Conflict", fields, &body)).await;
+    assert_eq!(answer.problem(), problem("conflict", 409, Some("not_applied")));
+}
+
+#[tokio::test]
+async fn a_mutation_that_may_have_been_executed_waits_where_there_is_too_much_at_once() {
+    let full = Problem::overloaded("the queue").with_outcome(Outcome::NotApplied);
+    let (one, answer) = after_a_break(Reply::problem(&full)).await;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "done"));
+    assert_eq!(one.seen().len(), 3);
+}
+
+#[tokio::test]
 async fn of_a_mutation_at_a_primary_that_hangs_nobody_says_that_it_did_not_happen() {
     let one = Fake::start(1, |_| Reply::Hang).await.know_names();
     let balancer = Setup::with_checks().start(&[&one]).await;
@@ -208,6 +259,93 @@ async fn what_was_refused_before_says_nothing_of_a_mutation_that_was_lost_after_
     let mutation = balancer.send(Method::PUT, "/v1/kv/k", &timeout, "value");
     let (answer, ()) = tokio::join!(mutation, failover);
     assert_eq!(answer.problem(), problem("unavailable", 503, Some("unknown")));
+}
+
+#[tokio::test]
+async fn a_mutation_that_breaks_off_at_all_is_sent_again_once_there_is_a_primary() {
+    // One breaks off itself, the other says that the primary did.
+    let (broke, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
+    let (dies, forwards) = (Arc::clone(&broke), Arc::clone(&asked));
+    let script = move |_: &super::fake::Seen| {
+        if dies.swap(false, Ordering::SeqCst) { Reply::Broken(String::new()) } else { no_primary() }
+    };
+    let one = Fake::start(1, script).await.know_names();
+    let script = move |_: &super::fake::Seen| {
+        let problem = Problem::bad_gateway("the primary replica-1 broke off");
+        let problem = problem.with_outcome(Outcome::Unknown);
+        if forwards.swap(false, Ordering::SeqCst) {
+            Reply::problem(&problem)
+        } else {
+            Reply::ok("done")
+        }
+    };
+    let two = Fake::start(2, script).await.know_names();
+    let balancer = Setup::default().start(&[&one, &two]).await;
+    let failover = async {
+        balancer.until_waiting(1).await;
+        two.set_role("primary", 2);
+    };
+    let (answer, ()) = tokio::join!(balancer.put("/v1/kv/k", "value"), failover);
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "done"));
+    let seen = one.seen().into_iter().chain(two.seen());
+    let names: Vec<String> = seen.map(|seen| seen.field("synod-request")[0].to_owned()).collect();
+    assert!(names.iter().all(|name| *name == names[0]), "{names:?}");
+}
+
+fn is_primary(pool: &Pool, fake: &Fake) -> bool {
+    let primary = pool.primary().and_then(|id| pool.endpoint(id));
+    primary.is_some_and(|endpoint| *endpoint.member == fake.member())
+}
+
+#[tokio::test]
+async fn a_mutation_that_kills_every_primary_by_way_of_others_is_given_up() {
+    let script = |_: &super::fake::Seen| {
+        let problem = Problem::bad_gateway("the primary broke off");
+        Reply::problem(&problem.with_outcome(Outcome::Unknown))
+    };
+    let [one, two, three] = [1, 2, 3].map(|number| Fake::start(number, script));
+    let one = one.await.know_names();
+    let [two, three] = [two.await.know_names(), three.await.know_names()];
+    let balancer = Setup::with_checks().start(&[&one, &two, &three]).await;
+    let elections = async {
+        balancer.until_waiting(1).await;
+        two.set_role("primary", 2);
+        balancer.until(|pool| is_primary(pool, &two)).await;
+        balancer.until_waiting(1).await;
+        three.set_role("primary", 3);
+        balancer.until(|pool| is_primary(pool, &three)).await;
+    };
+    let (answer, ()) = tokio::join!(balancer.put("/v1/kv/k", "value"), elections);
+    assert_eq!(answer.problem(), problem("unavailable", 503, Some("unknown")));
+}
+
+#[tokio::test]
+async fn a_mutation_at_a_dead_primary_whose_address_answers_waits_for_the_next_one() {
+    // As behind a port that something else holds open for it.
+    let one = Fake::start(1, |_| Reply::Cut).await.know_names();
+    let two = Successor::start(2).await;
+    let two = Successor { fake: two.fake.know_names(), ..two };
+    let balancer = Setup::with_checks().start(&[&one, &two.fake]).await;
+    let failover = async {
+        balancer.until_waiting(1).await;
+        tokio::time::sleep(GAP).await;
+        two.take_over();
+    };
+    let (answer, ()) = tokio::join!(balancer.put("/v1/kv/k", "value"), failover);
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "done"));
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_unread_is_not_waited_with() {
+    let one = Fake::start(1, |_| Reply::Cut).await;
+    one.set_longest_body(1_000);
+    let bodies = crate::proxy::BodyLimits { body_bytes: 16 << 20, buffered_bytes: 32 << 20 };
+    let balancer = Setup { bodies, ..Setup::default() }.start(&[&one]).await;
+    let key = [("idempotency-key", "k1")];
+    let body = "x".repeat(16 << 20);
+    let answer = balancer.send(Method::PUT, "/v1/kv/k", &key, &body).await;
+    assert_eq!(answer.problem(), problem("bad-gateway", 502, Some("unknown")));
+    assert_eq!(one.seen().len(), 1);
 }
 
 #[tokio::test]
