@@ -6,7 +6,7 @@
 //!
 //! The present primary stays while it lives. A primary that was restarted is another (its
 //! instance says so), since it does not know which numbers of batches its former life
-//! used up. It is also replaced when it cannot execute (its disk is full, or it hangs
+//! used up, and stays only where nobody who lived on is about as far. It is also replaced when it cannot execute (its disk is full, or it hangs
 //! while heartbeats go on) and another can, which has executed as much; or when another
 //! one is asked for ([`switch_over`](super::switch_over)). Whoever was silent or unable
 //! for long leaves the view, and comes back once it is heard from and able. Whoever is
@@ -142,6 +142,9 @@ fn successor(
         if present.is_some() { config.primary_timeout } else { config.unheard_primary_timeout };
     let silent = replicas.silence(now, &view.primary) >= patience;
     let ended = present.is_some_and(ReplicaProgress::has_ended);
+    if restarted && let Some(lived_on) = lived_on(config, now, replicas, view) {
+        return Some(lived_on);
+    }
     if restarted || silent || ended {
         return best(config, now, replicas);
     }
@@ -156,6 +159,27 @@ fn successor(
     let members = std::iter::once(&view.primary).chain(&view.backups);
     let raises = common_format(replicas, members) > view.format;
     ((joins && room) || leaves || raises).then(|| (view.primary.clone(), view.primary_instance))
+}
+
+/// Who takes over from a primary that was restarted: it has forgotten which requests it has
+/// executed lately, by which those under way then are known when they are sent again. One that
+/// has lived on knows, and what it lacks it has in a moment.
+fn lived_on(
+    config: &Config,
+    now: Duration,
+    replicas: &Replicas,
+    view: &View,
+) -> Option<(Name, Instance)> {
+    let enough = replicas.get(&view.primary)?.executed_below.0.saturating_sub(config.switch_lag);
+    let (name, heard) = eligible(config, now, replicas)
+        .filter(|(name, heard)| {
+            **name != view.primary
+                && heard.executed_below.0 >= enough
+                && !heard.is_ending()
+                && replicas.is_able(config, now, heard)
+        })
+        .max_by_key(|(name, heard)| (heard.executed_below, Reverse(*name)))?;
+    Some((name.clone(), heard.instance))
 }
 
 /// Who can execute where the present primary cannot. It has executed as much: whoever is

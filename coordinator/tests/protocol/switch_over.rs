@@ -80,14 +80,6 @@ fn whoever_is_primary_already_needs_no_view() {
 }
 
 #[test]
-fn a_restarted_primary_is_another_one_and_the_view_says_so() {
-    let (mut bench, mine) = with_view();
-    let next = View { primary_instance: Instance(11), ..view(5, 1, &[2, 3]) };
-    let reborn = Heartbeat { instance: Instance(11), ..beat(1) };
-    assert_eq!(bench.step(Input::Heartbeat(reborn)), proposes(mine, 0, &next));
-}
-
-#[test]
 fn only_a_replica_of_the_view_becomes_primary() {
     let (mut bench, _) = with_view();
     let unknown = PrimaryRefused::Unknown { replica: name(9) };

@@ -1,5 +1,6 @@
 //! Who is primary: when a leader proposes a view, and which.
 
+use coordinator::config::Config;
 use coordinator::effect::{Effect, Input, Timer};
 use shared::ids::{Ballot, ClusterId, Instance, LogFormat, Slot};
 use shared::message::{Heartbeat, Marks, Value, View};
@@ -89,12 +90,28 @@ fn who_is_heard_from_after_it_was_said_to_have_ended_has_not() {
     assert_eq!(bench.step(Input::Ended(Instance(10))), proposes(mine, 0, &view(5, 2, &[1, 3])));
 }
 
+fn reborn(executed: u64) -> Input {
+    let present = Some(view(4, 1, &[2, 3]));
+    let instance = Instance(11);
+    let executed_below = Slot(executed);
+    Input::Heartbeat(Heartbeat { instance, executed_below, ..heartbeat(1, present) })
+}
+
 #[test]
-fn a_primary_that_was_restarted_is_another_primary() {
+fn one_that_lived_on_takes_over_from_a_primary_that_was_restarted() {
     let (mut bench, mine) = with_view();
-    let reborn = Heartbeat { instance: Instance(11), ..heartbeat(1, Some(view(4, 1, &[2, 3]))) };
+    bench.accepted_with(0, mine, &[], chosen(9));
+    let next = view(5, 2, &[1, 3]);
+    assert_eq!(bench.step(reborn(9)), proposes(mine, 9, &next), "it knows more of requests");
+}
+
+#[test]
+fn a_primary_that_was_restarted_is_another_one_where_nobody_else_is_as_far() {
+    let (mut bench, mine) = with_view();
+    let limit = Config::new(3).switch_lag;
+    bench.accepted_with(0, mine, &[], chosen(limit + 9));
     let next = View { primary_instance: Instance(11), ..view(5, 1, &[2, 3]) };
-    assert_eq!(bench.step(Input::Heartbeat(reborn)), proposes(mine, 0, &next));
+    assert_eq!(bench.step(reborn(limit + 9)), proposes(mine, limit + 9, &next));
 }
 
 #[test]
