@@ -87,7 +87,7 @@ async fn renew(
     tell: watch::Sender<bool>,
 ) {
     loop {
-        sleep(ttl / RENEWALS).await;
+        sleep(pause(ttl, end.saturating_duration_since(Instant::now()))).await;
         let sent = Instant::now();
         let left = end.saturating_duration_since(sent);
         let renewal = client.clone().with_timeout(left).renew_lease(lease);
@@ -99,6 +99,12 @@ async fn renew(
         }
     }
     tell.send_replace(true);
+}
+
+/// How long after one renewal the next one is due, of a lease of which so much is left: when
+/// nothing is, that is told and not slept over.
+fn pause(ttl: Duration, left: Duration) -> Duration {
+    left.min(ttl / RENEWALS)
 }
 
 /// A lock that is held, until it is released, dropped or lost.

@@ -1,5 +1,4 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::time::timeout;
 
@@ -7,6 +6,8 @@ use super::*;
 use crate::stub::{Asked, Said, Stub};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// So long that a busy machine comes to renew it in time, and no longer.
+const TTL: Duration = Duration::from_secs(9);
 
 /// A server that has a lease, and a lock for it; renewals are answered so.
 async fn server(renewed: impl Fn() -> Said + Send + Sync + 'static) -> Stub {
@@ -46,12 +47,22 @@ async fn is_ended(stub: &Stub) -> bool {
 #[tokio::test]
 async fn a_lock_is_held_for_as_long_as_its_lease_is_renewed_and_then_given_up() {
     let stub = server(renewed).await;
-    let guard = stub.client().lock("l").ttl(3 * SECOND).await.unwrap();
+    let guard = stub.client().lock("l").ttl(TTL).await.unwrap();
     assert_eq!((guard.fence().to_string(), guard.lease()), ("l=3".to_owned(), 7));
     let asked = stub.asked();
     let asked = asked.iter().find(|asked| asked.line.starts_with("PUT ")).unwrap();
     assert_eq!(asked.header("idempotency-key"), None, "its answer is that of the moment");
-    assert!(timeout(5 * SECOND, guard.lost()).await.is_err(), "it was renewed all the while");
+    // The last of them is sent when the lease would be long over, had none been answered.
+    let renewals = async {
+        let is_renewal = |asked: &&Asked| asked.line.contains("/renew ");
+        while stub.asked().iter().filter(is_renewal).count() <= RENEWALS as usize {
+            sleep(SECOND / 20).await;
+        }
+    };
+    tokio::select! {
+        () = guard.lost() => panic!("it was renewed all the while"),
+        () = renewals => {}
+    }
     assert!(!guard.is_lost());
     guard.release().await.unwrap();
     assert!(is_ended(&stub).await);
@@ -67,26 +78,29 @@ async fn a_lock_that_is_dropped_is_given_up() {
 #[tokio::test]
 async fn a_lock_is_lost_once_the_lease_is_said_to_have_ended() {
     let gone = || Said::Answer(404, r#"{"detail": "there is no lease 7"}"#.to_owned());
-    let guard = server(gone).await.client().lock("l").ttl(9 * SECOND).await.unwrap();
+    let guard = server(gone).await.client().lock("l").ttl(TTL).await.unwrap();
     // It is asked after a third of its life.
-    timeout(6 * SECOND, guard.lost()).await.unwrap();
+    timeout(TTL * 2 / 3, guard.lost()).await.unwrap();
     assert!(guard.is_lost());
 }
 
 #[tokio::test]
 async fn a_lock_may_be_lost_once_nothing_was_heard_for_as_long_as_the_lease_lasts() {
-    let answers = Arc::new(AtomicBool::new(true));
-    let is_answered = Arc::clone(&answers);
-    let stub =
-        server(move || if is_answered.load(Ordering::Relaxed) { renewed() } else { Said::Nothing })
-            .await;
-    let ttl = 3 * SECOND;
+    let renewals = AtomicUsize::new(0);
+    let is_first = move || renewals.fetch_add(1, Ordering::Relaxed) == 0;
+    let stub = server(move || if is_first() { renewed() } else { Said::Nothing }).await;
     let began = Instant::now();
-    let guard = stub.client().lock("l").ttl(ttl).await.unwrap();
-    sleep(ttl / 2).await;
-    answers.store(false, Ordering::Relaxed);
-    timeout(3 * ttl, guard.lost()).await.unwrap();
+    let guard = stub.client().lock("l").ttl(TTL).await.unwrap();
+    // None that is not answered makes it last longer.
+    timeout(5 * TTL, guard.lost()).await.unwrap();
     // The first renewal, after a third of its life, is the last that was answered.
     let lasted = began.elapsed();
-    assert!(lasted >= ttl + ttl / RENEWALS && lasted < 2 * ttl, "{lasted:?}");
+    assert!(lasted >= TTL + TTL / RENEWALS, "{lasted:?}");
+}
+
+#[test]
+fn the_end_of_a_lease_is_not_slept_over() {
+    assert_eq!(pause(9 * SECOND, 9 * SECOND), 3 * SECOND);
+    assert_eq!(pause(9 * SECOND, SECOND), SECOND);
+    assert_eq!(pause(9 * SECOND, Duration::ZERO), Duration::ZERO);
 }
