@@ -16,6 +16,7 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use tests::harness::cluster::eventually;
+use tests::harness::ports::nobody;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -144,7 +145,8 @@ async fn counted(guarded: &Guarded, series: &str) -> Result<f64> {
 #[ignore = "long: `.ci/long` runs it"]
 async fn keys_at_a_url_are_fetched_once_they_can_be_and_kept_while_they_cannot() -> Result<()> {
     // Nobody is there when the replicas start.
-    let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
+    let nobody = nobody()?;
+    let address = nobody.local_addr()?.to_string();
     let guarded = with_issuer(&format!("http://{address}/jwks")).await?;
     let app = rule("app/", &["read", "write"]);
     guarded.settled("balancer-1", Method::PUT, "/v1/policies/app", &app).await?;

@@ -30,7 +30,15 @@ pub(super) struct Up {
     pub(super) front: String,
     base: u16,
     http: reqwest::Client,
-    _ports: Ports,
+    ports: Ports,
+}
+
+impl Drop for Up {
+    /// Ends what runs: its ports are another test's after that.
+    fn drop(&mut self) {
+        drop(self.process.terminate(LIMIT));
+        self.ports.wait_until_free(LIMIT);
+    }
 }
 
 impl Up {
@@ -39,7 +47,7 @@ impl Up {
         let base = ports.base();
         let process = Process::new("up", synod(), args(base, dir, extra), dir);
         let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
-        Ok(Self { process, front: format!("http://127.0.0.1:{base}"), base, http, _ports: ports })
+        Ok(Self { process, front: format!("http://127.0.0.1:{base}"), base, http, ports })
     }
 
     /// Starts a cluster.
@@ -61,15 +69,18 @@ impl Up {
         Ok(())
     }
 
-    /// Waits until every replica has said to the leader how far it is.
+    /// Waits until every replica knows where all of them are, and how far each is: any of them
+    /// may be the one that the balancer asks.
     pub(super) async fn wait_until_whole(&self) -> Result<()> {
-        let url = format!("{}/v1/cluster", self.front);
-        eventually("every replica is heard", || async {
-            let cluster = self.http.get(&url).send().await?.bytes().await?;
-            let cluster: Value = serde_json::from_slice(&cluster)?;
-            let replicas = cluster["replicas"].as_array().context("no replicas")?;
-            let heard = replicas.iter().filter(|replica| replica["executed_slot"].is_u64());
-            ensure!(heard.count() == 3, "{cluster}");
+        eventually("every replica has heard of all", || async {
+            for port in [301, 302, 303] {
+                let cluster = self.json(port, "/v1/cluster").await?;
+                let replicas = cluster["replicas"].as_array().context("no replicas")?;
+                let heard = replicas.iter().filter(|replica| {
+                    replica["executed_slot"].is_u64() && replica["url"].is_string()
+                });
+                ensure!(heard.count() == 3, "{cluster}");
+            }
             Ok(())
         })
         .await
@@ -85,9 +96,13 @@ impl Up {
         self.http.request(method, format!("{}{path}", self.url(port)))
     }
 
+    async fn json(&self, port: u16, path: &str) -> Result<Value> {
+        let answered = self.request(reqwest::Method::GET, port, path).send().await?;
+        Ok(serde_json::from_slice(&answered.bytes().await?)?)
+    }
+
     async fn status(&self, port: u16) -> Result<Value> {
-        let url = format!("http://127.0.0.1:{}/v1/status", self.base + port);
-        Ok(serde_json::from_slice(&self.http.get(url).send().await?.bytes().await?)?)
+        self.json(port, "/v1/status").await
     }
 
     /// The pid of every service, once all have started: a cluster serves without a

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use tests::harness::cluster::{Cluster, Size};
+use tests::harness::ports::nobody;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::sleep;
 
@@ -16,7 +17,8 @@ use crate::synod;
 #[ignore = "long: `.ci/long` runs it"]
 async fn the_next_address_is_asked_where_one_is_dead_or_does_not_answer() -> Result<()> {
     let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
-    let unused = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let nobody = nobody()?;
+    let unused = nobody.local_addr()?;
     let (front, replica) = (cluster.front(), cluster.url("replica-2"));
     for urls in
         [format!("http://{unused},{front}"), format!("http://{unused} http://{unused} {replica}")]
@@ -68,7 +70,8 @@ async fn commands_go_on_while_the_primary_is_killed_and_each_is_executed_once() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_there_is_unavailable_and_an_answer_that_is_cut_is_unknown() -> Result<()> {
-    let unused = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let nobody = nobody()?;
+    let unused = nobody.local_addr()?;
     let synod = Synod::at(format!("http://{unused}"));
     let put = ["put", "a", "1", "--timeout-seconds", "1"];
     let ended = synod.run(&put).await?.with(5, "Connection refused")?;

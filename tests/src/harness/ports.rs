@@ -6,8 +6,10 @@
 //! that holds among all processes of a machine, whoever's they are.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use tokio::net::TcpSocket;
 
 const FIRST: u16 = 10_000;
 /// Wide enough for `synod up --base-port`, which spreads its services over 400 ports.
@@ -57,6 +59,27 @@ impl Ports {
         }
         bail!("no free port in {}..{}", self.base, self.base + BLOCK)
     }
+
+    /// Waits until nobody listens on any port of the block, for so long at most. Blocks.
+    pub fn wait_until_free(&self, limit: Duration) {
+        let began = Instant::now();
+        let is_free = || (self.base..self.base + BLOCK - 1).all(|port| listen(port).is_ok());
+        while !is_free() && began.elapsed() < limit {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Has an address of this machine at which nobody listens: connections to it are refused.
+/// While it is held nobody is given its port, but who asks for it can listen there.
+///
+/// # Errors
+/// When there is none.
+pub fn nobody() -> Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    Ok(socket)
 }
 
 fn listen(port: u16) -> std::io::Result<TcpListener> {
@@ -74,5 +97,31 @@ mod tests {
         assert_ne!(held.base(), another.base());
         let last = held.base() + BLOCK - 1;
         assert!(listen(last).is_err(), "nobody holds port {last}");
+    }
+
+    #[test]
+    fn a_block_is_free_once_nobody_listens() {
+        let ports = Ports::reserve().unwrap();
+        let began = Instant::now();
+        ports.wait_until_free(Duration::MAX);
+        let listening = listen(ports.base() + 1).unwrap();
+        ports.wait_until_free(Duration::from_millis(50));
+        assert!(began.elapsed() >= Duration::from_millis(50), "it waits");
+        let ending = std::thread::spawn(move || drop(listening));
+        ports.wait_until_free(Duration::MAX);
+        ending.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn where_nobody_is_connections_are_refused_until_somebody_listens() {
+        let nobody = nobody().unwrap();
+        let address = nobody.local_addr().unwrap();
+        for _ in 0..2 {
+            let refused = tokio::net::TcpStream::connect(address).await.unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+            let listening = TcpListener::bind(address).unwrap();
+            tokio::net::TcpStream::connect(address).await.unwrap();
+            drop(listening);
+        }
     }
 }

@@ -11,6 +11,7 @@ mod links;
 mod recompute;
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use client::{Client, Cluster, Log, Replica};
@@ -19,7 +20,7 @@ use shared::config::BaseUrl;
 use shared::ids::ClusterId;
 
 use self::links::Links;
-use self::recompute::{Recompute, Standing};
+use self::recompute::{Recompute, Standing, WAIT};
 use crate::console::{self, Align, Table};
 use crate::endpoint::Endpoint;
 use crate::exit;
@@ -27,6 +28,8 @@ use crate::output::{self, Format, Output};
 
 /// So many slots are looked at in one go.
 const PAGE: u32 = 500;
+/// From asking where the replicas are to asking again.
+const ASK_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(clap::Args)]
 pub(super) struct Verify {
@@ -57,7 +60,7 @@ struct Report {
 /// Verifies; succeeds only where hashes were recomputed, and none differs.
 pub(super) async fn verify(args: Verify) -> anyhow::Result<ExitCode> {
     let client = args.endpoint.client();
-    let cluster = client.cluster().await?;
+    let cluster = cluster(&client, &args.replicas).await?;
     let id: ClusterId = cluster.cluster_id.as_deref().context("no cluster has formed")?.parse()?;
     let end = cluster.replicas.iter().filter_map(|replica| replica.executed_slot).max();
     let end = u64::try_from(end.context("no replica has executed anything")?)?;
@@ -76,6 +79,20 @@ pub(super) async fn verify(args: Verify) -> anyhow::Result<ExitCode> {
         Format::Json => output::json(&report)?,
     }
     Ok(report.code())
+}
+
+/// Where everybody is. A replica that has just started, as the one that is asked may have, is
+/// heard of by the others a moment later: each is waited for, unless others are named.
+async fn cluster(client: &Client, given: &[BaseUrl]) -> anyhow::Result<Cluster> {
+    let began = Instant::now();
+    loop {
+        let cluster = client.cluster().await?;
+        let is_whole = cluster.replicas.iter().all(|replica| replica.url.is_some());
+        if is_whole || !given.is_empty() || began.elapsed() >= WAIT {
+            return Ok(cluster);
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
 }
 
 /// Those that are named, or else all that the cluster knows of.

@@ -10,8 +10,8 @@ use shared::config::BaseUrl;
 use shared::ids::{ClusterId, Slot};
 use shared::message::{ChosenEntry, ChosenReply, LogPrefix};
 
-/// How long a replica that is behind is waited for.
-const WAIT: Duration = Duration::from_secs(2);
+/// How long a replica that is behind, or not heard of yet, is waited for.
+pub(super) const WAIT: Duration = Duration::from_secs(2);
 /// How long it may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -89,9 +89,10 @@ impl Recompute {
         Self { cluster, client, standing: Standing { url, from: None, to: None, found } }
     }
 
-    /// A replica of the view that was not heard from lately, so that nobody knows where it is.
+    /// A replica of the view of which the one that was asked does not know where it is.
     pub(super) fn unheard(cluster: ClusterId, name: String) -> Self {
-        let found = Found::Ended { reason: String::from("it was not heard from lately") };
+        let reason = "the replica that was asked has not heard of it yet, or not lately";
+        let found = Found::Ended { reason: String::from(reason) };
         Self {
             cluster,
             client: None,

@@ -2,6 +2,8 @@ use client::{Ballot, ChainHash, LogEntry};
 use serde_json::json;
 use shared::ids::Slot;
 use shared::message::{ChosenEntry, ChosenReply, LogPrefix};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use super::links::Broken;
 use super::*;
@@ -98,4 +100,46 @@ fn what_a_replica_does_not_hold_is_not_recomputed_and_not_called_so() {
     let report = Report { from: 5, to: 7, hash: String::new(), replicas: vec![standing] };
     assert_eq!(report.code(), ExitCode::from(exit::UNAVAILABLE));
     assert!(shown(&report).contains("could not be recomputed"));
+}
+
+/// Answers `GET /v1/cluster` so often with a replica of which nobody knows where it is, and
+/// then says where.
+async fn hears_late(times: usize) -> Client {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for asked in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut read = Vec::new();
+            while !read.ends_with(b"\r\n\r\n") {
+                assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0);
+            }
+            let url = (asked >= times).then_some("http://replica-1:8301");
+            let body = json!({"revision": 1, "replicas": [
+                {"id": "replica-1", "url": url, "healthy": url.is_some()},
+            ]});
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+            stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        }
+    });
+    Client::new(&url).unwrap()
+}
+
+#[tokio::test]
+async fn a_replica_that_is_not_heard_of_yet_is_waited_for_unless_others_are_named() {
+    let url = async |client: &Client, given: &[BaseUrl]| {
+        let cluster = cluster(client, given).await.unwrap();
+        cluster.replicas.into_iter().find_map(|replica| replica.url)
+    };
+    let named = ["http://replica-2:8302".parse().unwrap()];
+    let client = hears_late(2).await;
+    assert_eq!(url(&client, &named).await, None);
+    assert_eq!(url(&client, &[]).await.as_deref(), Some("http://replica-1:8301"));
+
+    // One that is not heard of at all is reported, in words.
+    assert_eq!(url(&hears_late(usize::MAX).await, &[]).await, None);
+    let unheard = Recompute::unheard("0000000000000001".parse().unwrap(), "replica-1".to_owned());
+    let [name, recomputed, found] = unheard.standing().cells();
+    assert_eq!([name.as_str(), &recomputed], ["replica-1", "nothing"]);
+    assert_eq!(found, "the replica that was asked has not heard of it yet, or not lately");
 }
