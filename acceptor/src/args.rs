@@ -65,7 +65,7 @@ impl Args {
 
     pub(crate) fn options(&self) -> Options {
         let segment_bytes = self.segment_mib * MIB;
-        Options { segment_bytes, reserve_bytes: segment_bytes / 16 }
+        Options { segment_bytes, reserve_bytes: segment_bytes / 16, ..Options::default() }
     }
 }
 

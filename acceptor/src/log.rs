@@ -48,6 +48,7 @@ pub mod scan;
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use shared::ids::Slot;
 use shared::random;
@@ -68,11 +69,16 @@ pub(crate) struct Options {
     /// The part of a segment kept for records without votes, so that a full disk can
     /// still be trimmed. Bytes.
     pub(crate) reserve_bytes: u64,
+    /// How long a full disk is left alone before a segment is asked for again.
+    pub(crate) space_retry: Duration,
 }
+
+/// [`Options::space_retry`], where nothing else is said.
+pub(crate) const SPACE_RETRY: Duration = Duration::from_millis(200);
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes: 16 << 20, reserve_bytes: 1 << 20 }
+        Self { segment_bytes: 16 << 20, reserve_bytes: 1 << 20, space_retry: SPACE_RETRY }
     }
 }
 

@@ -31,9 +31,6 @@ use crate::metrics::{Answered, Measured};
 /// wait.
 const GROUP_BYTES: usize = 8 << 20;
 
-/// How long a full disk is left alone before a segment is asked for again.
-pub(crate) const SPACE_RETRY: Duration = Duration::from_millis(200);
-
 /// How the writer ended: at its request, or because the log cannot be relied on any more.
 pub(crate) type Ended = oneshot::Receiver<Result<(), LogError>>;
 
@@ -60,6 +57,7 @@ pub(crate) fn start(
         published,
         heard,
         full_since: None,
+        space_retry: options.space_retry,
         measured,
         said: Seldom::new(),
     };
@@ -84,6 +82,8 @@ struct Writer {
     heard: LastHeard,
     /// When the disk was last found full, until it is found not to be.
     full_since: Option<Instant>,
+    /// For how long that counts.
+    space_retry: Duration,
     measured: Measured,
     /// What no correct coordinator sends is logged now and then.
     said: Seldom,
@@ -322,7 +322,7 @@ impl Writer {
     }
 
     fn was_full_just_now(&self) -> bool {
-        self.full_since.is_some_and(|since| since.elapsed() < SPACE_RETRY)
+        self.full_since.is_some_and(|since| since.elapsed() < self.space_retry)
     }
 
     fn found_full(&mut self, path: PathBuf) -> NoSpace {

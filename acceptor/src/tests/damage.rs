@@ -22,7 +22,7 @@ pub(crate) fn frames(path: &Path) -> Vec<Range<usize>> {
 /// Two segments: the first with a few groups, sealed; the second with a few groups, the
 /// last of which was acknowledged.
 fn two_segments() -> Fixture {
-    let options = Options { segment_bytes: 4_096, reserve_bytes: 256 };
+    let options = Options { segment_bytes: 4_096, reserve_bytes: 256, ..SMALL };
     let mut log = Fixture::new(options);
     for (slot, bytes) in [(0, 40), (1, 1_300), (2, 700), (3, 700), (4, 30), (5, 1_200), (6, 5)] {
         log.vote(slot, bytes);
@@ -243,7 +243,7 @@ fn a_group_of_another_history_is_noticed() {
 /// Two copies of one data directory went on by themselves, and then were mixed.
 #[test]
 fn segments_of_two_histories_are_told_apart() {
-    let options = Options { segment_bytes: 4_096, reserve_bytes: 256 };
+    let options = Options { segment_bytes: 4_096, reserve_bytes: 256, ..SMALL };
     let mut log = Fixture::new(options);
     let common = Undamaged::of(&log);
     for slot in 0..6 {

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::acceptor::{Acceptor, Limits};
 use crate::log::disk::Disk;
 use crate::log::error::LogError;
-use crate::log::{Log, Options};
+use crate::log::{Log, Options, SPACE_RETRY};
 use crate::metrics::Measured;
 
 mod begin;
@@ -26,7 +26,8 @@ mod torn;
 mod writer;
 
 /// Small segments, so that a test fills some.
-const SMALL: Options = Options { segment_bytes: 8_192, reserve_bytes: 1_024 };
+const SMALL: Options =
+    Options { segment_bytes: 8_192, reserve_bytes: 1_024, space_retry: SPACE_RETRY };
 
 /// What the writer counts in, and its registry.
 fn measured() -> (Measured, Metrics) {

@@ -147,7 +147,7 @@ proptest! {
     /// acknowledged is there at the end.
     #[test]
     fn acknowledged_groups_outlive_torn_ones(rounds in prop::collection::vec((1..1_500_usize, any::<u8>(), any::<bool>()), 1..8)) {
-        let mut log = Fixture::new(Options { segment_bytes: 65_536, reserve_bytes: 1_024 });
+        let mut log = Fixture::new(Options { segment_bytes: 65_536, ..SMALL });
         for (slot, (bytes, written, mark)) in (0..).step_by(2).zip(rounds) {
             log.vote(slot, bytes);
             if mark {
