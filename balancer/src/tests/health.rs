@@ -18,7 +18,7 @@ fn primary(pool: &Pool) -> u64 {
 async fn mutations_follow_the_primary_of_the_higher_epoch() {
     let (one, two) =
         (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, |_| Reply::ok("two")).await);
-    let balancer = Setup::with_checks().start(&[&one, &two]).await;
+    let balancer = Setup::with_patient_checks().start(&[&one, &two]).await;
     assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "one");
     two.set_role("primary", 2);
     balancer.until(|pool| primary(pool) == 2).await;
@@ -32,7 +32,7 @@ async fn a_replica_cut_off_from_the_acceptors_gets_local_reads_and_nobody_waits_
         _ => Reply::ok("cut off"),
     };
     let (one, two) = (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, script).await);
-    let balancer = Setup::with_checks().start(&[&one, &two]).await;
+    let balancer = Setup::with_patient_checks().start(&[&one, &two]).await;
     let cut_off = async {
         while two.seen().is_empty() {
             tokio::task::yield_now().await;
@@ -59,7 +59,7 @@ async fn a_replica_cut_off_from_the_acceptors_gets_local_reads_and_nobody_waits_
 #[tokio::test]
 async fn where_no_replica_has_a_quorum_reads_are_refused_in_time_and_local_ones_answered() {
     let one = Fake::start(1, |_| Reply::ok("one")).await;
-    let balancer = Setup::with_checks().start(&[&one]).await;
+    let balancer = Setup::with_patient_checks().start(&[&one]).await;
     one.set_quorum_answers(false);
     balancer.until(|pool| pool.able(Intent::Read, To::Take) == 0).await;
     let answer = balancer.send(Method::GET, "/v1/kv/k", &BRIEFLY, "").await;
@@ -74,7 +74,7 @@ async fn where_no_replica_has_a_quorum_reads_are_refused_in_time_and_local_ones_
 async fn a_killed_replica_gets_no_requests_and_a_restarted_one_does() {
     let (mut one, two) =
         (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, |_| Reply::ok("two")).await);
-    let balancer = Setup::with_checks().start(&[&one, &two]).await;
+    let balancer = Setup::with_patient_checks().start(&[&one, &two]).await;
     one.kill().await;
     balancer.until(|pool| pool.healthy() == 1 && primary(pool) == 0).await;
     assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "two");
@@ -143,7 +143,7 @@ async fn a_stopped_replica_is_asked_again_when_it_goes_on() {
 async fn somebody_else_at_a_replicas_address_is_not_that_replica() {
     let (one, two) =
         (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, |_| Reply::ok("two")).await);
-    let balancer = Setup::with_checks().start(&[&one]).await;
+    let balancer = Setup::with_patient_checks().start(&[&one]).await;
     let impostor = Member { url: two.url.clone(), instance: Instance(3), ..one.member() };
     let nowhere =
         Member { name: "replica-9".parse().unwrap(), url: "not a url".to_owned(), ..one.member() };

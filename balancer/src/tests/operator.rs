@@ -78,21 +78,23 @@ async fn where_all_are_drained_the_answer_names_them_at_once() {
 
 #[tokio::test]
 async fn a_stream_of_a_replica_that_is_drained_ends_cleanly_and_an_answer_is_finished() {
-    let (sender, receiver) = mpsc::channel(4);
-    let pieces = std::sync::Mutex::new(Some(receiver));
-    let one = Fake::start(1, move |seen| match pieces.lock().unwrap().take() {
-        Some(pieces) if seen.line().contains("/v1/watch") => Reply::Pieces(pieces),
-        _ => Reply::ok("slow").late(std::time::Duration::from_millis(100)),
+    let ((events, pieces), (slow, answer)) = (mpsc::channel(1), mpsc::channel(1));
+    let replies = std::sync::Mutex::new([Some(pieces), Some(answer)]);
+    let one = Fake::start(1, move |seen| {
+        let asked = usize::from(!seen.line().contains("/v1/watch"));
+        Reply::Pieces(replies.lock().unwrap()[asked].take().unwrap())
     })
     .await;
     let balancer = Setup::default().start(&[&one]).await;
     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
-    sender.send(head.to_owned()).await.unwrap();
+    events.send(head.to_owned()).await.unwrap();
     let stream = balancer.open(Method::GET, "/v1/watch?prefix=", &[], "").await;
     let reading = balancer.get("/v1/kv/k");
     let draining = async {
         balancer.until(|pool| pool.endpoints().all(|one| one.counts.in_flight == 1)).await;
         tell(&balancer, "endpoints/replica-1", json!({"drain": true})).await;
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n";
+        slow.send(format!("{head}slow")).await.unwrap();
     };
     let (answer, ()) = tokio::join!(reading, draining);
     assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "slow"));

@@ -108,12 +108,13 @@ async fn a_watch_ends_where_its_replica_hangs() {
 #[tokio::test]
 async fn a_watch_ends_where_its_replica_is_cut_off_and_another_is_not() {
     let ((one, pieces), (two, _pieces)) = (watched(1).await, watched(2).await);
-    let balancer = Setup::with_checks().start(&[&one, &two]).await;
+    let balancer = Setup::with_patient_checks().start(&[&one, &two]).await;
     let mut body = watch(&balancer).await;
-    for fake in [&one, &two] {
-        fake.set_quorum_answers(false);
-    }
-    balancer.until(|pool| pool.with_quorum() == 0).await;
+    // In this order: as long as the other has a quorum, the watch of this one would be ended.
+    two.set_quorum_answers(false);
+    balancer.until(|pool| pool.with_quorum() == 1 && pool.healthy() == 2).await;
+    one.set_quorum_answers(false);
+    balancer.until(|pool| pool.with_quorum() == 0 && pool.healthy() == 2).await;
     passes(&pieces, &mut body).await;
     two.set_quorum_answers(true);
     is_ended_cleanly(body).await;
