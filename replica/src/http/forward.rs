@@ -136,7 +136,7 @@ pub(super) async fn forward(
             Refused::PrimaryUnreachable { primary: name(), reason: error.to_string() }
         })?;
     let remaining = deadline.remaining();
-    let granted = remaining - KEPT_BACK.min(remaining / MOST_KEPT_BACK);
+    let granted = granted_of(remaining);
     let answer: Result<ForwardReply, CallError> =
         ReplicaClient::new(url).command(message, since, granted, remaining).await;
     match answer {
@@ -147,6 +147,11 @@ pub(super) async fn forward(
         Ok(ForwardReply::Refused(refused)) => Err(Refused::Mutation(refused)),
         Err(error) => Err(no_answer(name(), &error, deadline)),
     }
+}
+
+/// The time that the primary has, of what remains.
+fn granted_of(remaining: Duration) -> Duration {
+    remaining - KEPT_BACK.min(remaining / MOST_KEPT_BACK)
 }
 
 /// What is known of the command where the primary says nothing of it.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
@@ -37,7 +37,8 @@ struct Web {
 }
 
 impl Web {
-    async fn at(address: SocketAddr) -> Self {
+    async fn at(place: &Place) -> Self {
+        let address = place.address;
         let listener = TcpListener::bind(address).await.unwrap();
         let (said, asked) = (Said::default(), Arc::default());
         let serving = serve(listener, said.clone(), Arc::clone(&asked));
@@ -65,18 +66,33 @@ async fn serve(listener: TcpListener, said: Said, asked: Arc<Mutex<Vec<String>>>
     }
 }
 
-/// Where nobody is, and somebody may come to be.
-async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// Where nobody is, and somebody may come to be; as long as it is held nobody else.
+struct Place {
+    address: SocketAddr,
+    _held: TcpSocket,
 }
 
-/// An issuer whose keys are at `/jwks` there, and who is waited for but a moment.
-fn issuer_at(address: SocketAddr) -> Issuer {
-    let mut source = Source::of(&format!("http://{address}/jwks?of=synod"), None).unwrap();
-    if let Source::Url { patience, .. } = &mut source {
-        *patience = Duration::from_millis(500);
+impl Place {
+    fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        Self { address: socket.local_addr().unwrap(), _held: socket }
     }
-    Issuer::new(told(), source, KeyCounts::default())
+}
+
+/// An issuer whose keys are at `/jwks` there, and who is waited for on a busy machine, too.
+fn issuer_at(place: &Place) -> Issuer {
+    let address = place.address;
+    let source = Source::of(&format!("http://{address}/jwks?of=synod"), None).unwrap();
+    let mut issuer = Issuer::new(told(), source, KeyCounts::default());
+    be_patient(&mut issuer, Duration::from_secs(10));
+    issuer
+}
+
+fn be_patient(issuer: &mut Issuer, how_long: Duration) {
+    let Source::Url { patience, .. } = &mut issuer.source else { panic!("its keys are at a URL") };
+    *patience = how_long;
 }
 
 async fn look(issuer: &Issuer) -> Option<String> {
@@ -92,8 +108,8 @@ fn check(issuer: &Issuer, signer: &Signer) -> Result<(), BadJwt> {
 
 #[tokio::test]
 async fn keys_come_by_url_once_somebody_is_there_and_those_of_each_kind_count() {
-    let address = nobody().await;
-    let issuer = issuer_at(address);
+    let place = Place::new();
+    let issuer = issuer_at(&place);
     let signers = [
         Signer::rsa("rs256", Algorithm::RS256),
         Signer::p256("es256", 1),
@@ -103,7 +119,7 @@ async fn keys_come_by_url_once_somebody_is_there_and_those_of_each_kind_count() 
     let refused = look(&issuer).await.unwrap();
     assert_eq!(check(&issuer, &signers[0]), Err(BadJwt::NoKeys), "{refused}");
     assert_eq!(issuer.counts.told(), (0, 1, 0));
-    let web = Web::at(address).await;
+    let web = Web::at(&place).await;
     web.said.set_keys(&signers.each_ref());
     issuer.look_again().await;
     assert_eq!(issuer.counts.told(), (1, 1, 4));
@@ -126,8 +142,9 @@ async fn keys_come_by_url_once_somebody_is_there_and_those_of_each_kind_count() 
 
 #[tokio::test]
 async fn the_last_keys_stay_while_the_issuer_is_gone_slow_or_says_something_else() {
-    let (address, elsewhere) = (nobody().await, Web::at(nobody().await).await);
-    let (issuer, web) = (issuer_at(address), Web::at(address).await);
+    let (place, other_place) = (Place::new(), Place::new());
+    let (mut issuer, web) = (issuer_at(&place), Web::at(&place).await);
+    let elsewhere = Web::at(&other_place).await;
     let (signer, other) = (Signer::ed25519("one", 1), Signer::ed25519("other", 2));
     web.said.set_keys(&[&signer]);
     assert_eq!(look(&issuer).await, None);
@@ -150,13 +167,15 @@ async fn the_last_keys_stay_while_the_issuer_is_gone_slow_or_says_something_else
     }
     assert!(elsewhere.asked.lock().unwrap().is_empty(), "no redirect is followed");
     *web.said.0.lock().unwrap() = None;
+    be_patient(&mut issuer, Duration::from_millis(500));
     assert!(look(&issuer).await.unwrap().contains("no answer within 500ms"));
+    be_patient(&mut issuer, Duration::from_secs(10));
     drop(web);
     assert!(look(&issuer).await.is_some());
     assert_eq!(check(&issuer, &signer), Ok(()));
     assert_eq!(issuer.counts.told(), (1, 8, 1));
     // It is back, with another key.
-    let web = Web::at(address).await;
+    let web = Web::at(&place).await;
     web.said.set_keys(&[&other]);
     assert_eq!(look(&issuer).await, None);
     assert_eq!((check(&issuer, &signer), check(&issuer, &other)), {
@@ -166,8 +185,8 @@ async fn the_last_keys_stay_while_the_issuer_is_gone_slow_or_says_something_else
 
 #[tokio::test]
 async fn for_keys_that_are_not_known_the_issuer_is_asked_once_in_ten_seconds() {
-    let address = nobody().await;
-    let (issuer, web) = (issuer_at(address), Web::at(address).await);
+    let place = Place::new();
+    let (issuer, web) = (issuer_at(&place), Web::at(&place).await);
     web.said.set_keys(&[&Signer::ed25519("one", 1)]);
     for _ in 0..20 {
         assert!(check(&issuer, &Signer::ed25519("made up", 9)).is_err());

@@ -8,9 +8,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-const SHORT: Patience = Patience {
+/// With a source that hangs.
+const SHORT: Patience = Patience { stall: Duration::from_millis(50), ..PATIENT };
+/// With one that does not, however busy the machine is.
+const PATIENT: Patience = Patience {
     alive: Duration::from_secs(30),
-    stall: Duration::from_millis(50),
+    stall: Duration::from_secs(30),
     pause: Duration::from_millis(1),
 };
 
@@ -55,9 +58,9 @@ impl Stub {
     }
 
     /// What came, as text.
-    async fn download(&self) -> Result<String, FetchError> {
+    async fn download(&self, patience: Patience) -> Result<String, FetchError> {
         let path = store::incoming(self.dir.path());
-        let bytes = download(&self.source, &path, SHORT, &self.progress).await?;
+        let bytes = download(&self.source, &path, patience, &self.progress).await?;
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!(bytes, text.len() as u64);
         Ok(text)
@@ -101,7 +104,7 @@ fn rest(from: u64, body: &str) -> String {
 async fn one_that_was_cut_off_is_gone_on_with_where_it_was() {
     let script = vec![(whole("a.1", 10, "0123"), Then::Closes), (rest(4, "456789"), Then::Closes)];
     let stub = Stub::start(script).await;
-    assert_eq!(stub.download().await.unwrap(), "0123456789");
+    assert_eq!(stub.download(PATIENT).await.unwrap(), "0123456789");
     assert_eq!(stub.ranges(), [None, Some("bytes=4-".to_owned())]);
     let expected = Progress { bytes: 10, total: Some(10), failed: None };
     assert_eq!(*stub.progress.borrow(), expected);
@@ -113,7 +116,7 @@ async fn another_one_in_its_place_is_taken_from_its_beginning() {
     let script =
         vec![(whole("a.1", 10, "0123"), Then::Closes), (whole("b.2", 6, "abcdef"), Then::Closes)];
     let stub = Stub::start(script).await;
-    assert_eq!(stub.download().await.unwrap(), "abcdef");
+    assert_eq!(stub.download(PATIENT).await.unwrap(), "abcdef");
     assert_eq!(stub.progress.borrow().total, Some(6));
 }
 
@@ -123,7 +126,7 @@ async fn one_that_hangs_is_given_up_after_three_requests_that_brought_nothing() 
                  content-range: bytes 4-9/10\r\n\r\n";
     let script = vec![(whole("a.1", 10, "0123"), Then::Hangs), (empty.to_owned(), Then::Hangs)];
     let stub = Stub::start(script).await;
-    let failed = stub.download().await.unwrap_err();
+    let failed = stub.download(SHORT).await.unwrap_err();
     assert!(matches!(failed, FetchError::Stalled { bytes: 4 }), "{failed}");
     assert_eq!(stub.ranges().len(), 4, "the first one brought some");
 }
@@ -131,7 +134,7 @@ async fn one_that_hangs_is_given_up_after_three_requests_that_brought_nothing() 
 #[tokio::test]
 async fn one_that_is_cut_off_again_and_again_is_given_up() {
     let stub = Stub::start(vec![(whole("a.1", 10, "0123"), Then::Closes)]).await;
-    let failed = stub.download().await.unwrap_err();
+    let failed = stub.download(PATIENT).await.unwrap_err();
     assert!(matches!(failed, FetchError::CutOff { bytes: 4 }), "{failed}");
     assert_eq!(stub.ranges().len(), usize::try_from(REQUESTS).unwrap());
 }
