@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use tests::harness::cluster::{Cluster, Options, PATIENCE, eventually};
+use tests::harness::cluster::{Cluster, Options, PATIENCE, eventually, until_reached};
 use tests::harness::disk::{Copied, Rot, files};
 use tests::harness::mix::Shape;
 use tests::harness::process::Process;
@@ -20,9 +20,7 @@ use crate::scenario::Scenario;
 const FLIPS: usize = 24;
 const CUTS: usize = 8;
 /// A database of so many bytes has pages in use that the WAL does not.
-const CHECKPOINTED_BYTES: u64 = 1 << 20;
-/// As long as a damaged service may take to find out.
-const START: Duration = Duration::from_secs(20);
+const CHECKPOINTED_BYTES: usize = 1 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_log_of_an_acceptor_is_noticed_and_named() -> Result<()> {
@@ -146,7 +144,7 @@ fn wait_for_verdict(service: &mut Process, said_before: usize) -> Result<Option<
         if is_read {
             return Ok(service.wait(Duration::from_millis(200)).ok());
         }
-        ensure!(started.elapsed() < START, "{} neither starts nor ends", service.name());
+        ensure!(started.elapsed() < PATIENCE, "{} neither starts nor ends", service.name());
     }
 }
 
@@ -194,12 +192,14 @@ async fn a_damaged_database_of_a_replica_is_noticed_and_named() -> Result<()> {
 /// What is only in the WAL so far is nothing that the database could lose.
 async fn holds_what_was_written(scenario: &mut Scenario, name: &str) -> Result<()> {
     let dir = scenario.cluster.data_dir(name);
-    let checkpointed = || {
-        let length = std::fs::metadata(database(&dir)?)?.len();
-        ensure!(length >= CHECKPOINTED_BYTES, "the database of {name} has only {length} bytes");
-        Ok(())
-    };
-    eventually("a database with pages in use", || std::future::ready(checkpointed())).await
+    let bytes = async || database(&dir).map_or(0, |path| length_of(&path));
+    let what = format!("bytes of the database of {name}");
+    until_reached(&what, CHECKPOINTED_BYTES, bytes).await
+}
+
+/// The length of a file, 0 where there is none.
+fn length_of(path: &Path) -> usize {
+    std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).expect("64 bits"))
 }
 
 /// Not every bit of a database is in use. Where a damage is not noticed, everything that
@@ -288,8 +288,9 @@ fn database(dir: &Path) -> Result<PathBuf> {
 /// lost, since the log is fetched again from there; but it must not be lost in part.
 async fn damaged_wal(scenario: &mut Scenario, name: &str) -> Result<()> {
     tokio::time::sleep(scenario.between(2_500, 4_000)).await;
-    scenario.cluster.service(name).kill()?;
     let wal = database(&scenario.cluster.data_dir(name))?.with_extension("sqlite-wal");
+    until_reached("bytes of the WAL", 1, async || length_of(&wal)).await?;
+    scenario.cluster.service(name).kill()?;
     let length = std::fs::metadata(&wal).context("a replica that was killed leaves a WAL")?.len();
     for rot in places(&mut scenario.random, length, length) {
         let copied = Copied::of(&scenario.cluster.data_dir(name))?;

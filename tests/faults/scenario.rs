@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use tests::harness::cluster::{Cluster, Options};
 use tests::harness::mix::{Mix, Shape};
 use tests::harness::recorder::Recorder;
-use tests::harness::summary::{Gap, Least};
+use tests::harness::summary::{Gap, Least, Summary};
 use tests::harness::verify::verify;
 use tokio::sync::Semaphore;
 
@@ -23,6 +23,9 @@ const FAULTS: Duration = Duration::from_secs(5);
 const LONG: Duration = Duration::from_secs(120);
 /// Mutations that must be acknowledged before the faults, and again after them.
 const PROGRESS: usize = 250;
+
+/// How often clients go on for a fifth of that, where chance has drawn too little of something.
+const MORE: usize = 50;
 
 /// What must have happened in every scenario, beside the fault: about half of what
 /// [`PROGRESS`] twice comes to.
@@ -158,6 +161,7 @@ impl Scenario {
         self.cluster.heal()?;
         self.mix.check()?;
         self.mix.wait_for_progress(PROGRESS).await.context("after everything was healed")?;
+        self.wait_for_what_is_drawn_rarely().await?;
         let idle =
             Mix::start(&self.cluster, &self.recorder, Shape { clients: 0, ..Shape::default() }, 0);
         std::mem::replace(&mut self.mix, idle).finish().await?;
@@ -176,6 +180,19 @@ impl Scenario {
             "nothing was acknowledged for too long: {summary}; {done}"
         );
         summary.proves_something(&self.least)
+    }
+
+    /// Lets the clients go on until they have asked for everything often enough: what each asks
+    /// for is drawn. What faults must have left open is not theirs to make.
+    async fn wait_for_what_is_drawn_rarely(&mut self) -> Result<()> {
+        let drawn = Least { unresolved: 0, ..self.least };
+        for _ in 0..MORE {
+            if Summary::of(&self.recorder, 0).proves_something(&drawn).is_ok() {
+                break;
+            }
+            self.mix.wait_for_progress(PROGRESS / 5).await?;
+        }
+        Ok(())
     }
 }
 

@@ -45,7 +45,9 @@ async fn connections_that_say_nothing_take_no_service_its_files() -> Result<()> 
             match tokio::time::timeout(CONNECTING, TcpStream::connect(&address)).await {
                 Ok(connected) => idle.push(connected.with_context(|| name.to_owned())?),
                 // All places are taken, and so many wait that the kernel takes no more.
-                Err(_) => break,
+                Err(_) if idle.len() as u64 > FILES => break,
+                // A busy machine has not come to it.
+                Err(_) => {}
             }
         }
         ensure!(idle.len() as u64 > FILES, "only {} connected to {name}", idle.len());

@@ -18,6 +18,9 @@ use crate::synod;
 /// How often the connection of a restless watcher is cut.
 const CUT_AFTER: Duration = Duration::from_secs(1);
 
+/// What is written under the eyes of a slow reader, each time.
+const VALUE_BYTES: usize = 32_768;
+
 /// How many changes there are, unless `SYNOD_WATCH_EVENTS` says otherwise.
 fn event_count(ordinary: usize) -> Result<usize> {
     match std::env::var("SYNOD_WATCH_EVENTS") {
@@ -111,12 +114,42 @@ async fn a_hundred_watchers_are_told_of_every_change() -> Result<()> {
     Ok(())
 }
 
-/// Begins a watch by hand, of which nothing is read.
-async fn stalled(address: &str, path: &str) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(address).await?;
-    let head = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
-    stream.write_all(head.as_bytes()).await?;
-    Ok(stream)
+/// A watch by hand, read no faster than the test says.
+struct Slow {
+    stream: TcpStream,
+    text: Vec<u8>,
+}
+
+impl Slow {
+    async fn begin(address: &str, path: &str) -> Result<Self> {
+        let mut stream = TcpStream::connect(address).await?;
+        let head = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await?;
+        Ok(Self { stream, text: Vec::new() })
+    }
+
+    /// Reads on until that was told.
+    async fn read_until(&mut self, told: &str) -> Result<()> {
+        let reading = async {
+            let mut searched = 0;
+            while !self.text[searched..].windows(told.len()).any(|part| part == told.as_bytes()) {
+                searched = self.text.len().saturating_sub(told.len());
+                let bytes = self.stream.read_buf(&mut self.text).await?;
+                ensure!(bytes > 0, "the connection broke");
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(PATIENCE, reading).await.with_context(|| format!("no {told:?}"))?
+    }
+
+    /// Takes so much of what has come: a client of whom nothing at all is taken is cut off
+    /// before it can be told anything.
+    fn take(&mut self, bytes: usize) {
+        let mut piece = vec![0; bytes];
+        // Nothing there, or the end: `read_until` finds out.
+        let taken = self.stream.try_read(&mut piece).unwrap_or_default();
+        self.text.extend_from_slice(&piece[..taken]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,7 +159,7 @@ async fn a_reader_who_is_too_slow_is_cut_and_never_served_a_gap() -> Result<()> 
     let cluster = Cluster::start_with(synod(), &options).await?;
     let replica = cluster.url("replica-1").to_owned();
     let address = replica.trim_start_matches("http://");
-    let mut slow = stalled(address, "/v1/watch?prefix=big/").await?;
+    let mut slow = Slow::begin(address, "/v1/watch?prefix=big/").await?;
     let http = watcher()?;
     let quick = Events::open(&http, &format!("{replica}/v1/watch?prefix=no/"), None).await?;
     eventually("both watch", || async {
@@ -140,26 +173,22 @@ async fn a_reader_who_is_too_slow_is_cut_and_never_served_a_gap() -> Result<()> 
     let problem = refused.text().await?;
     ensure!(problem.contains("2 watches"), "the limit is named: {problem}");
 
+    // It is answered once it is settled after which revision it begins.
+    slow.read_until("\r\n\r\n").await?;
     // More than what stands between takes.
     let keys: usize = 400;
     for key in 0..keys {
         let put = format!("{replica}/v1/kv/big/{key:03}");
-        let status = http.put(put).body(vec![b'x'; 32_768]).send().await?.status();
+        let status = http.put(put).body(vec![b'x'; VALUE_BYTES]).send().await?.status();
         ensure!(status.is_success(), "{status}");
+        if key == 0 {
+            slow.read_until("\"key\":\"big/000\"").await?;
+        }
+        slow.take(VALUE_BYTES / 4);
     }
     drop(quick);
-    let mut text = Vec::new();
-    tokio::time::timeout(PATIENCE, async {
-        let mut piece = vec![0; 65_536];
-        while !text.ends_with(b"0\r\n\r\n") {
-            let bytes = slow.read(&mut piece).await?;
-            ensure!(bytes > 0, "the connection broke");
-            text.extend_from_slice(&piece[..bytes]);
-        }
-        Ok(())
-    })
-    .await??;
-    let text = String::from_utf8(text)?;
+    slow.read_until("\r\n0\r\n\r\n").await?;
+    let text = String::from_utf8(slow.text)?;
     let told: Vec<usize> = text
         .split("\"key\":\"big/")
         .skip(1)
