@@ -169,8 +169,9 @@ async fn create_answer(app: &App, request: Request) -> Result<Response, Refused>
         ttl_ms,
         description: description.clone(),
     };
-    let performed = submitted(app, &parts.headers, Op::Access(op), deadline).await?;
+    // It may be executed at once, and answered late.
     let expires = ttl_ms.map(|ttl_ms| now_s().saturating_add(ttl_ms / 1_000));
+    let performed = submitted(app, &parts.headers, Op::Access(op), deadline).await?;
     made(performed, Some(&secret), &policies, expires)
 }
 

@@ -10,7 +10,7 @@ use http::Method;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use super::network::Network;
+use super::network::{Behaviour, LATE, Network};
 use super::{Seen, send};
 use crate::machine::format;
 
@@ -407,6 +407,22 @@ async fn a_token_that_ends_says_when_in_seconds_since_1970() {
     assert_eq!(fields(&ends), ["accessor", "expires", "policies", "revision", "secret"]);
     let unending = made(json!({"policies": []})).await;
     assert_eq!(fields(&unending), ["accessor", "policies", "revision", "secret"]);
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the wall clock says when a token ends")]
+async fn a_token_that_is_answered_late_ends_no_later() {
+    let guarded = Guarded::start().await;
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    guarded.network.fake.behave(Behaviour::ChoosesLate);
+    let asked = guarded.ask(0, Method::POST, "/v1/tokens", &guarded.root);
+    let asked = asked.json(&json!({"policies": [], "ttl_ms": 3_600_000}));
+    let before = now();
+    let made = send(asked).await;
+    assert!(now() >= before + LATE.as_secs());
+    assert_eq!(made.status, 201, "{made:?}");
+    let expires = made.json()["expires"].as_u64().unwrap();
+    assert!((before..=before + 1).contains(&(expires - 3_600)), "{before}: {made:?}");
 }
 
 #[tokio::test]

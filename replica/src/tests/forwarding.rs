@@ -146,6 +146,7 @@ async fn two_puts(behaviour: Behaviour, node: usize) -> Vec<Answer> {
                 Behaviour::Silent => status["quorum_answers"] == false,
                 Behaviour::Works
                 | Behaviour::SwallowsProposals
+                | Behaviour::ChoosesLate
                 | Behaviour::Overloaded
                 | Behaviour::OtherCluster => true,
             }

@@ -40,6 +40,9 @@ pub(super) const CLUSTER: ClusterId = ClusterId(7);
 /// For what an overloaded coordinator refuses.
 pub(super) const LIMIT: &str = "2 acceptors have no room";
 
+/// How late a proposal is chosen, where it is.
+pub(super) const LATE: Duration = Duration::from_millis(2_500);
+
 /// What the server does with what it is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Behaviour {
@@ -52,6 +55,8 @@ pub(super) enum Behaviour {
     Silent,
     /// A proposal is taken and never answered; all else works.
     SwallowsProposals,
+    /// A proposal is chosen after [`LATE`], and never answered; all else works.
+    ChoosesLate,
     /// A proposal is refused for [`LIMIT`]; all else works.
     Overloaded,
     /// The acceptors are those of another cluster.
@@ -164,6 +169,7 @@ async fn watermarks(State(fake): State<Fake>, reply: Reply) -> Response {
         | Behaviour::NoLeader
         | Behaviour::Silent
         | Behaviour::SwallowsProposals
+        | Behaviour::ChoosesLate
         | Behaviour::Overloaded => (CLUSTER, AcceptorId(1)),
     };
     let below = Slot(fake.lock().log.len() as u64);
@@ -227,6 +233,14 @@ async fn propose(
 ) -> Response {
     match fake.behaviour().await {
         Behaviour::Works | Behaviour::OtherCluster => {}
+        // Also where it is not waited for so long.
+        Behaviour::ChoosesLate => {
+            tokio::spawn(async move {
+                tokio::time::sleep(LATE).await;
+                fake.lock().log.push(proposal.value);
+            });
+            return std::future::pending().await;
+        }
         Behaviour::NoLeader => {
             return reply.send(&OfCluster::new(CLUSTER, ProposalReply::NotLeading));
         }
