@@ -168,6 +168,7 @@ impl Coordinator {
                 let _refused = self.learn_succession(&succession);
             }
             Input::Ended(instance) => self.on_ended(instance),
+            Input::LeaderEnds(coordinator) => self.on_leader_ends(coordinator),
         }
         if cfg!(debug_assertions) {
             self.check_invariants();
@@ -210,9 +211,14 @@ impl Coordinator {
         if self.replicas.ended(self.now, instance) {
             self.consider_view();
         } else {
-            self.ended.note(CoordinatorId(instance.0));
-            self.consider_election();
+            self.on_leader_ends(CoordinatorId(instance.0));
         }
+    }
+
+    /// A coordinator leads no more, or will not for long.
+    fn on_leader_ends(&mut self, coordinator: CoordinatorId) {
+        self.ended.note(coordinator);
+        self.consider_election();
     }
 
     /// A nack counts when it names a ballot above the present one, whichever request it

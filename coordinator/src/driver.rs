@@ -323,7 +323,7 @@ impl Driver {
                 let _gone = answer.send(reply);
             }
             Question::Ending { instance, answer } => {
-                self.step(Input::Ended(instance), None);
+                self.step(Input::LeaderEnds(CoordinatorId(instance.0)), None);
                 let _gone = answer.send(self.core.heartbeat_reply());
             }
             Question::Chosen { from, limits, answer } => {

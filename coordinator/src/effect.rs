@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use shared::bounds::TooFar;
-use shared::ids::{Ballot, Instance, Slot};
+use shared::ids::{Ballot, CoordinatorId, Instance, Slot};
 use shared::message::{
     Accept, AcceptReply, AcceptorsReply, AcceptorsRequest, ChosenEntry, Heartbeat, Phase, Prepare,
     PrepareReply, PrimaryReply, PrimaryRequest, Proposal, ProposalReply, Roster, Succession,
@@ -138,6 +138,9 @@ pub enum Input {
     /// wins time: what would follow from its silence follows at once. Nothing else rests
     /// on it.
     Ended(Instance),
+    /// A coordinator says that this life of it is about to end. An election may follow, and
+    /// nothing else.
+    LeaderEnds(CoordinatorId),
 }
 
 /// What is to be done.

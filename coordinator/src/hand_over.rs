@@ -37,12 +37,74 @@ pub(crate) async fn hand_over(
         members.borrow().iter().filter(is_other).map(|one| one.url.parse()).collect();
     let others: Vec<CoordinatorClient> =
         urls.into_iter().filter_map(Result::ok).map(CoordinatorClient::new).collect();
-    let told = join_all(others.iter().map(|other| other.ending(&ending, PATIENCE))).await;
-    if !told.iter().any(Result::is_ok) {
-        return;
-    }
-    match timeout(PATIENCE, handle.leads_no_more()).await {
-        Ok(()) => tracing::info!("another coordinator leads: this one ends"),
+    let telling = join_all(others.iter().map(|other| other.ending(&ending, PATIENCE)));
+    let handed_over = async {
+        tokio::select! {
+            // One of them may take over while another hangs.
+            () = handle.leads_no_more() => true,
+            told = telling => {
+                let is_heard = told.iter().any(Result::is_ok);
+                if is_heard {
+                    handle.leads_no_more().await;
+                }
+                is_heard
+            }
+        }
+    };
+    match timeout(PATIENCE, handed_over).await {
+        Ok(true) => tracing::info!("another coordinator leads: this one ends"),
+        Ok(false) => {}
         Err(_elapsed) => tracing::info!("no other coordinator has come to lead: this one ends"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use shared::ids::{ClusterId, Instance, Slot};
+    use shared::message::Phase;
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::driver::handle::{Known, Position};
+
+    fn member(name: &str, instance: u64, url: &str) -> Member {
+        Member {
+            name: name.parse().unwrap(),
+            service: Service::Coordinator,
+            url: url.to_owned(),
+            instance: Instance(instance),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_coordinator_that_hangs_is_not_waited_for_once_another_leads() {
+        let position = |phase| Position { phase, chosen_below: Slot(0) };
+        let (phases, progress) = watch::channel(position(Phase::Phase2));
+        let known = Known {
+            progress,
+            cluster: watch::channel(Some(ClusterId(7))).1,
+            acceptors: watch::channel(Arc::from([])).1,
+            waiting_for: watch::channel(None).1,
+            troubles: watch::channel(Vec::new()).1,
+        };
+        let handle = Handle::new(mpsc::channel(1).0, known);
+        // It takes connections, and says nothing.
+        let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", hangs.local_addr().unwrap());
+        let own = member("coordinator-1", 1, "http://127.0.0.1:1");
+        let (_listed, members) =
+            watch::channel(vec![own.clone(), member("coordinator-2", 2, &url)]);
+        let ended = hand_over(&handle, &own, &members);
+        tokio::pin!(ended);
+        let asked = tokio::select! {
+            () = &mut ended => panic!("nobody leads yet"),
+            asked = hangs.accept() => asked.unwrap(),
+        };
+        phases.send_replace(position(Phase::Inactive));
+        timeout(PATIENCE / 4, ended).await.expect("another one leads");
+        drop(asked);
     }
 }

@@ -4,7 +4,7 @@ use coordinator::coordinator::Waiting;
 use coordinator::effect::{Effect, Input, Reason, Timer};
 use coordinator::membership::ForeignAcceptor;
 use coordinator::membership::formation::FormationError;
-use shared::ids::{AcceptorId, Draw, Instance, Slot};
+use shared::ids::{AcceptorId, CoordinatorId, Draw, Instance, Slot};
 use shared::message::{Marks, Nack, Phase, PrepareReply, Stranger, Watermarks};
 
 use crate::support::*;
@@ -119,6 +119,16 @@ fn it_takes_over_at_once_when_the_leader_has_ended() {
             vec![arm(Timer::Prepare, 200, 0)],
         ])
     );
+}
+
+#[test]
+fn it_stands_when_the_leader_says_that_it_ends() {
+    let mut bench = Bench::new();
+    bench.step(Input::Started);
+    bench.watermarks(0, 0, led(0, ballot(3, OTHER)));
+    bench.watermarks(1, 0, led(1, ballot(3, OTHER)));
+    assert_eq!(bench.step(Input::LeaderEnds(CoordinatorId(9))), [], "it leads nothing");
+    assert_eq!(bench.step(Input::LeaderEnds(OTHER)), [arm(Timer::Election, 0, 40)]);
 }
 
 #[test]

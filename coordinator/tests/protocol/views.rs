@@ -2,7 +2,7 @@
 
 use coordinator::config::Config;
 use coordinator::effect::{Effect, Input, Timer};
-use shared::ids::{Ballot, ClusterId, Instance, LogFormat, Slot};
+use shared::ids::{Ballot, ClusterId, CoordinatorId, Instance, LogFormat, Slot};
 use shared::message::{Heartbeat, Marks, Value, View};
 
 use crate::support::*;
@@ -78,6 +78,15 @@ fn a_primary_whose_process_has_ended_is_replaced_at_once_by_one_that_has_not() {
     assert_eq!(bench.step(Input::Ended(Instance(99))), [], "nobody knows it");
     assert_eq!(bench.step(Input::Ended(Instance(20))), [], "it is a backup");
     assert_eq!(bench.step(Input::Ended(Instance(10))), proposes(mine, 0, &view(5, 3, &[1, 2])));
+}
+
+/// Only coordinators say so, of themselves: one that lies ends no primary.
+#[test]
+fn word_of_an_end_ends_no_primary() {
+    let (mut bench, mine) = with_view();
+    assert_eq!(bench.step(Input::LeaderEnds(CoordinatorId(10))), [], "a primary's instance");
+    assert_eq!(tick(&mut bench), []);
+    assert_eq!(bench.step(Input::Ended(Instance(10))), proposes(mine, 0, &view(5, 2, &[1, 3])));
 }
 
 #[test]

@@ -56,7 +56,8 @@ impl News {
             | Input::Acceptors { .. }
             | Input::Surveyed { .. }
             | Input::SuccessionTold(_)
-            | Input::Ended(_) => Self::Other,
+            | Input::Ended(_)
+            | Input::LeaderEnds(_) => Self::Other,
         }
     }
 }
