@@ -63,9 +63,6 @@ impl News {
     /// A replica was checked: what it says, if it does, and how it is taken to be now.
     pub(crate) fn checked(&self, replica: &Name, status: Option<&Value>, health: Option<Health>) {
         let said = status.and_then(|status| Said::deserialize(status).ok());
-        if let Some(said) = &said {
-            self.events.executed(said.executed_below);
-        }
         let of_health = format!("{replica} health");
         let mut heard = self.lock();
         let mut seen = match said {
@@ -78,6 +75,7 @@ impl News {
             seen.warnings.insert(of_health, format!("{replica} does not answer"));
         }
         let news = heard.take(self.began.elapsed(), replica.as_str(), &seen);
+        self.events.executed(heard.executed_below());
         drop(heard);
         self.events.tell_all(news);
     }
@@ -117,6 +115,7 @@ fn seen_of(replica: &Name, said: Said) -> Seen {
         cluster: said.cluster_id,
         leader,
         view,
+        executed_below: said.executed_below,
         trimmed_below: said.trimmed_below,
         compacted_below: said.compacted_below,
         warnings,

@@ -89,9 +89,10 @@ impl Events {
         })
     }
 
-    /// Takes in how far the log is executed: what names no place in it is told with that.
+    /// Takes in how far the log is executed: what names no place in it is told with that. It
+    /// goes back only where another cluster is met.
     pub fn executed(&self, below: Slot) {
-        self.executed_below.fetch_max(below.0, Ordering::Relaxed);
+        self.executed_below.store(below.0, Ordering::Relaxed);
     }
 
     /// Tells everybody what has happened.

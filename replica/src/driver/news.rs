@@ -110,6 +110,7 @@ impl News {
             cluster: status.cluster,
             leader,
             view: None,
+            executed_below: status.executed_below,
             trimmed_below: status.trimmed_below,
             compacted_below: status.compacted_below,
             warnings: self.warnings(published),

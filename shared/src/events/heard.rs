@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::kind::{Happening, Presence, Standing, cut};
 use super::refusals::RefusalsHeard;
+use crate::bounds::{self, SLOTS_AHEAD};
 use crate::ids::{Ballot, ClusterId, Epoch, Revision, Slot};
 use crate::message::Member;
 
@@ -25,6 +26,8 @@ pub struct Seen {
     pub leader: Option<LeaderSeen>,
     /// The view executed last; none where it is told otherwise.
     pub view: Option<ViewSeen>,
+    /// How far it has executed the log.
+    pub executed_below: Slot,
     /// Below that a quorum has trimmed all votes.
     pub trimmed_below: Slot,
     /// The oldest revision whose state can be read.
@@ -75,6 +78,7 @@ pub struct Heard {
     ballot: Option<Ballot>,
     is_led: bool,
     epoch: Epoch,
+    executed_below: Slot,
     trimmed: Mark,
     compacted: Mark,
     /// By who says it.
@@ -110,6 +114,7 @@ impl Heard {
             ballot: None,
             is_led: false,
             epoch: Epoch(0),
+            executed_below: Slot(0),
             trimmed: Mark::default(),
             compacted: Mark::default(),
             warnings: BTreeMap::new(),
@@ -129,6 +134,9 @@ impl Heard {
             }
             self.cluster = Some(cluster_id);
             news.push(Happening::cluster(cluster_id));
+        }
+        if seen.cluster.is_some() {
+            self.executed(seen.executed_below);
         }
         news.extend(self.leader(seen.leader.as_ref()));
         if let Some(ViewSeen { epoch, primary, backups }) =
@@ -156,6 +164,20 @@ impl Heard {
         }
         news.extend(self.refusals.take(now, source, &seen.refusals));
         news
+    }
+
+    /// How far anybody of this cluster has executed its log.
+    #[must_use]
+    pub fn executed_below(&self) -> Slot {
+        self.executed_below
+    }
+
+    /// What cannot be is not believed: whatever follows would be told with it.
+    fn executed(&mut self, Slot(below): Slot) {
+        let known = self.executed_below.0;
+        if bounds::within("executed slot", below, known, SLOTS_AHEAD).is_ok() {
+            self.executed_below = Slot(known.max(below));
+        }
     }
 
     /// What a source warned of last.
@@ -275,6 +297,25 @@ mod tests {
         assert_eq!(names(&heard.take(NOW, "a", &of(1, 9))), ["roster", "view"]);
         assert_eq!(names(&heard.take(NOW, "a", &of(2, 1))), ["roster", "view"]);
         assert!(heard.take(NOW, "b", &of(2, 1)).is_empty());
+    }
+
+    #[test]
+    fn how_far_all_is_executed_is_believed_of_this_cluster_and_within_bounds() {
+        let mut heard = Heard::new(Sources::Many);
+        let mut after = |cluster: Option<u64>, below| {
+            let (cluster, executed_below) = (cluster.map(ClusterId), Slot(below));
+            heard.take(NOW, "a", &Seen { cluster, executed_below, ..Seen::default() });
+            heard.executed_below().0
+        };
+        assert_eq!(after(None, 9), 0, "of which cluster it is nobody says");
+        assert_eq!(after(Some(1), 43), 43);
+        assert_eq!(after(Some(1), 41), 43, "this one is behind");
+        for too_far in [u64::MAX, 43 + SLOTS_AHEAD + 1] {
+            assert_eq!(after(Some(1), too_far), 43);
+        }
+        assert_eq!(after(Some(1), 44), 44);
+        assert_eq!(after(None, 45), 44);
+        assert_eq!(after(Some(2), 5), 5, "another log");
     }
 
     #[test]

@@ -235,7 +235,6 @@ mod tests {
         let warning = || Happening::warning("disk", super::super::Standing::Began, "full");
         events.tell(warning());
         events.executed(Slot(43));
-        events.executed(Slot(41));
         events.tell(warning());
         events.tell(trim(9));
         let lines = [("accept", "application/x-ndjson".to_owned())];
