@@ -79,7 +79,7 @@ impl Tls {
         let own = (service, name.clone());
         let loaded = Loaded::read(&files, &own)?;
         let trust = loaded.client.clone().zip(loaded.domain());
-        let trust = trust.map(|(config, domain)| Trust::of_service(config, domain));
+        let trust = trust.map(|(present, domain)| Trust::of_service(present, domain));
         let (handshakes, counts) = (Semaphore::new(HANDSHAKES), Arc::default());
         let present = RwLock::new(Arc::new(loaded));
         Ok(Arc::new(Self { files, own, present, trust, handshakes, counts }))

@@ -52,12 +52,14 @@ async fn secure(
     connections: &Connections,
 ) -> Result<(Transport, Option<i64>), String> {
     let Some((trust, name)) = connections.tls()? else { return Ok((Transport::Plain(tcp), None)) };
-    let connecting = Box::pin(TlsConnector::from(trust.present()).connect(name.clone(), tcp));
+    let with = trust.present();
+    let connector = TlsConnector::from(Arc::clone(&with.config));
+    let connecting = Box::pin(connector.connect(name.clone(), tcp));
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await {
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             trust.check(shown, connections.called())?;
-            let ends = shown.and_then(tls::ends_of);
+            let ends = used_until(shown.and_then(tls::ends_of), with.ends);
             Ok((Transport::Tls(Box::new(TlsStream::Client(stream))), ends))
         }
         Ok(Err(error)) if is_plain(&error) => {
@@ -66,6 +68,13 @@ async fn secure(
         Ok(Err(error)) => Err(format!("TLS failed: {error}")),
         Err(_late) => Err(format!("TLS took more than {} ms", HANDSHAKE_TIMEOUT.as_millis())),
     }
+}
+
+/// Until when a connection is used whose two ends have shown certificates that count so long:
+/// the other end closes it with ours, and nothing is to be on its way just then.
+fn used_until(theirs: Option<i64>, ours: Option<i64>) -> Option<i64> {
+    const BEFORE_S: i64 = 1;
+    theirs.into_iter().chain(ours).min().map(|ends| ends.saturating_sub(BEFORE_S))
 }
 
 /// Whether what was answered is no TLS.
@@ -124,4 +133,18 @@ async fn run(connection: Connection<Stream, Full<Bytes>>, connections: Arc<Conne
     }
     // It is known to be closed only once it is dropped.
     connections.sweep();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_used_until_a_second_before_the_first_certificate_ends() {
+        assert_eq!(used_until(Some(90), Some(70)), Some(69));
+        assert_eq!(used_until(Some(60), Some(70)), Some(59));
+        assert_eq!(used_until(Some(60), None), Some(59));
+        assert_eq!(used_until(None, Some(70)), Some(69));
+        assert_eq!(used_until(None, None), None);
+    }
 }

@@ -13,7 +13,7 @@ use crate::tls;
 #[derive(Debug)]
 pub(super) struct Sender {
     requests: SendRequest<Full<Bytes>>,
-    /// Until when the certificate counts that it has shown, in seconds since 1970; none
+    /// Until when it is used, by the certificates of both ends, in seconds since 1970; none
     /// without TLS.
     ends: Option<i64>,
 }

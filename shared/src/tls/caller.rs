@@ -24,7 +24,7 @@ struct Known {
     /// None where it has no certificate, or one that names nobody of this cluster.
     id: Option<Arc<ServiceId>>,
     counts: Arc<Counts>,
-    /// Until when its certificate counts, and ours, in seconds since 1970.
+    /// Until when its certificate counts, in seconds since 1970. Whoever calls minds ours.
     ends: Option<i64>,
 }
 

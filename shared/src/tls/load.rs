@@ -10,12 +10,12 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
-use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
+use rustls::{Error, RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer as _, Validity, X509Certificate};
 
 use super::error::TlsError;
 use super::identity::{Role, ServiceId};
-use super::trust;
+use super::trust::{self, CallsWith};
 use crate::ids::Name;
 use crate::message::Service;
 
@@ -42,7 +42,7 @@ impl Files {
 pub(super) struct Loaded {
     pub(super) server: Arc<ServerConfig>,
     /// What services of the cluster are called with.
-    pub(super) client: Option<Arc<ClientConfig>>,
+    pub(super) client: Option<Arc<CallsWith>>,
     /// Who this service is to them.
     pub(super) id: Option<ServiceId>,
     /// Until when the certificate counts, in seconds since 1970 …
@@ -63,8 +63,8 @@ impl Loaded {
         let client = match &authorities {
             Some(authorities) => {
                 let own = Some((chain.clone(), key.clone_key()));
-                let config = trust::client_config(Arc::clone(&authorities.roots), own);
-                Some(config.map_err(|error| refused(files, &error))?)
+                let client = trust::calls_with(Arc::clone(&authorities.roots), own);
+                Some(client.map_err(|error| refused(files, &error))?)
             }
             None => None,
         };

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, Error, RootCertStore};
 
 use super::error::TlsError;
 use super::identity::{Role, ServiceId};
-use super::load::{Authorities, certificates, private_key};
+use super::load::{Authorities, certificates, ends_of, private_key};
 use crate::base_url::{BaseUrl, Scheme};
 use crate::message::Service;
 
@@ -20,20 +20,28 @@ pub(super) const HTTP_1_1: &[u8] = b"http/1.1";
 /// The authorities that are believed, and one's own certificate. A clone is the same one.
 #[derive(Clone, Debug)]
 pub struct Trust {
-    config: Arc<RwLock<Arc<ClientConfig>>>,
+    present: Arc<RwLock<Arc<CallsWith>>>,
     /// Whoever is called must be a service of this trust domain; whoever has the name that was
     /// called, where there is none.
     domain: Option<Arc<str>>,
 }
 
+/// What calls are made with.
+#[derive(Debug)]
+pub(crate) struct CallsWith {
+    pub(crate) config: Arc<ClientConfig>,
+    /// Until when one's own certificate counts, in seconds since 1970; none where none is shown.
+    pub(crate) ends: Option<i64>,
+}
+
 impl Trust {
-    fn new(config: Arc<ClientConfig>) -> Self {
-        Self { config: Arc::new(RwLock::new(config)), domain: None }
+    fn new(present: Arc<CallsWith>) -> Self {
+        Self { present: Arc::new(RwLock::new(present)), domain: None }
     }
 
     /// That of a service, which believes services of its own trust domain alone.
-    pub(super) fn of_service(config: Arc<ClientConfig>, domain: &str) -> Self {
-        Self { domain: Some(domain.into()), ..Self::new(config) }
+    pub(super) fn of_service(present: Arc<CallsWith>, domain: &str) -> Self {
+        Self { domain: Some(domain.into()), ..Self::new(present) }
     }
 
     /// Whoever has a certificate of an authority in the file (PEM) is believed; nothing is
@@ -44,7 +52,7 @@ impl Trust {
     pub fn of_files(authorities: &Path, own: Option<(&Path, &Path)>) -> Result<Self, TlsError> {
         let roots = Authorities::read(authorities)?.roots;
         let shown = own.map(|(chain, key)| Ok((certificates(chain)?, private_key(key)?)));
-        let config = client_config(roots, shown.transpose()?).map_err(|error| match own {
+        let present = calls_with(roots, shown.transpose()?).map_err(|error| match own {
             Some((certificate, key)) if matches!(error, Error::InconsistentKeys(_)) => {
                 TlsError::Mismatch { key: key.to_owned(), certificate: certificate.to_owned() }
             }
@@ -53,16 +61,16 @@ impl Trust {
                 reason: error.to_string(),
             },
         })?;
-        Ok(Self::new(config))
+        Ok(Self::new(present))
     }
 
     /// Connections that are made from now on are made so.
-    pub(super) fn replace(&self, config: Arc<ClientConfig>) {
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    pub(super) fn replace(&self, present: Arc<CallsWith>) {
+        *self.present.write().unwrap_or_else(PoisonError::into_inner) = present;
     }
 
-    pub(crate) fn present(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn present(&self) -> Arc<CallsWith> {
+        Arc::clone(&self.present.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -161,10 +169,11 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 /// A certificate, with those between it and its authority, and its key.
 pub(super) type Own = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-pub(super) fn client_config(
+pub(super) fn calls_with(
     roots: Arc<RootCertStore>,
     own: Option<Own>,
-) -> Result<Arc<ClientConfig>, Error> {
+) -> Result<Arc<CallsWith>, Error> {
+    let ends = own.as_ref().and_then(|(chain, _key)| ends_of(chain.first()?));
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
@@ -174,5 +183,5 @@ pub(super) fn client_config(
     };
     config.alpn_protocols = vec![HTTP_1_1.to_vec()];
     config.resumption = Resumption::disabled();
-    Ok(Arc::new(config))
+    Ok(Arc::new(CallsWith { config: Arc::new(config), ends }))
 }

@@ -15,7 +15,7 @@ use shared::message::Service;
 use shared::metrics::Metrics;
 use shared::server::{Admission, AllowedHosts, Limits, serve};
 use shared::telemetry::Traced;
-use shared::tls::{Calls, Tls, Trust};
+use shared::tls::{Calls, Files, Tls, Trust};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -299,6 +299,26 @@ async fn nothing_more_is_asked_of_whoever_has_not_proved_anew_who_they_are() {
     pki.issue("replica-1", &Wanted::of(uri));
     tls.reload().unwrap();
     assert_eq!(server.get(&pool, "https", "/ui/hello").await.unwrap(), "hello");
+}
+
+/// Else a request could be on its way as the other end closes the connection.
+#[tokio::test]
+async fn no_connection_is_kept_that_was_begun_with_a_certificate_that_is_over() {
+    let pki = Pki::new();
+    let files = pki.of_service(Service::Replica, "replica-1");
+    // It asks for no certificate, and so closes nothing for the sake of one.
+    let files = Files { authorities: None, ..files };
+    let tls = load(files, Service::Replica, "replica-1").unwrap();
+    let server = Server::start(Some(tls), Limits::default()).await;
+    let uri = "spiffe://synod.test/synod/operator/ada";
+    for (ends_in, kept) in [(3_600, 1), (-60, 0)] {
+        let own = pki.issue("ada", &Wanted { ends_in, ..Wanted::of(uri) });
+        let own = Some((own.certificate.as_path(), own.key.as_path()));
+        let ada = pool(Calls::AsSaid(Trust::of_files(&pki.path("ca.pem"), own).unwrap()));
+        assert_eq!(server.get(&ada, "https", "/ui/hello").await.unwrap(), "hello");
+        let idle = ada.to(&format!("https://{}", server.address)).unwrap().idle();
+        assert_eq!(idle, kept, "{ends_in}");
+    }
 }
 
 #[tokio::test]
