@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use shared::ids::Name;
 use shared::repeat;
 use shared::telemetry::{self, Context};
+use shared::tls::{CLIENT_CERTIFICATE, NAMES_CLIENT};
 
 /// Fields that concern one connection only, beyond those that `Connection` names (RFC
 /// 9110, section 7.6.1).
@@ -64,7 +65,8 @@ fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
     values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
 }
 
-/// Turns a client's header fields into those of the forwarded request.
+/// Turns a client's header fields into those of the forwarded request. Whoever
+/// `Synod-Client-Certificate` names there was named by this balancer.
 pub fn forward_request(headers: &mut HeaderMap, origin: Origin<'_>, trace: &Context) {
     strip_hop_by_hop(headers);
     // They speak of this balancer, which has judged them; the replica has a name of its
@@ -79,7 +81,11 @@ pub fn forward_request(headers: &mut HeaderMap, origin: Origin<'_>, trace: &Cont
     headers.remove(header::EXPECT);
     headers.remove(header::CONTENT_LENGTH);
     let version = if origin.version == Version::HTTP_10 { "1.0" } else { "1.1" };
-    append(headers, header::VIA, &format!("{version} {}", origin.balancer));
+    let mut via = format!("{version} {}", origin.balancer);
+    if headers.contains_key(CLIENT_CERTIFICATE) {
+        via = format!("{via} {NAMES_CLIENT}");
+    }
+    append(headers, header::VIA, &via);
     append(headers, FORWARDED_FOR, &origin.client.to_canonical().to_string());
     // A malformed one was not taken up and is not passed on either.
     headers.remove("traceparent");
@@ -184,6 +190,19 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONNECTION, HeaderValue::from_static("authorization"));
         assert!(end_to_end_option(&headers).is_some(), "it would be asked by somebody else");
+    }
+
+    #[test]
+    fn a_balancer_that_names_a_client_says_so() {
+        let id = "spiffe://synod.test/synod/operator/ada";
+        let sent =
+            forwarded(&[("synod-client-certificate", id), ("via", "1.1 forged (names-client)")]);
+        let expected = [
+            ("synod-client-certificate", id),
+            ("via", "1.1 forged (names-client), 1.0 balancer-1 (names-client)"),
+            ("x-forwarded-for", "192.0.2.7"),
+        ];
+        assert_eq!(sent, pairs(&expected));
     }
 
     #[test]

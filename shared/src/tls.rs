@@ -39,7 +39,7 @@ use tokio::sync::Semaphore;
 
 pub use args::TlsArgs;
 pub use caller::Caller;
-pub use client_name::{CLIENT_CERTIFICATE, client_named, name_client};
+pub use client_name::{CLIENT_CERTIFICATE, NAMES_CLIENT, client_named, name_client};
 pub(crate) use counts::Counts;
 pub use error::TlsError;
 pub(crate) use handshake::{Begun, HANDSHAKE};
