@@ -52,7 +52,7 @@ pub struct View {
 pub struct Replica {
     /// Its name.
     pub id: String,
-    /// Where the other services reach it; none where it was not heard of lately.
+    /// Where the other services reach it, or last did; none where that is not known.
     pub url: Option<String>,
     /// Whether it answered.
     pub healthy: bool,

@@ -74,6 +74,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::Handle;
+use crate::followed::Addresses;
 pub(crate) use crate::http::authorize::{
     Auth, BeforeBootstrap, Refusals, Services, TELL_APART, tell_of_refusals, warn_of_open_door,
 };
@@ -183,6 +184,8 @@ pub(crate) struct App {
     pub(crate) acceptors: watch::Receiver<Acceptors>,
     /// The services that were heard from lately.
     pub(crate) members: watch::Receiver<Vec<Member>>,
+    /// Where the replicas were heard of last.
+    pub(crate) addresses: watch::Receiver<Addresses>,
     /// Which of them are mixed up.
     pub(crate) mixups: Mixups,
     /// The way to queries in SQL.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
 use crate::driver::{self, DriverError, Handle, LockWaits, Parts};
-use crate::followed;
+use crate::followed::{self, Remembered};
 use crate::http::{App, POLLS, SPANS, routes, tell_of_refusals, warn_of_open_door};
 use crate::jwt::Issuer;
 use crate::metrics::{self, Measured, Present};
@@ -73,12 +73,15 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let (told, ending) = (running.shutdown.clone(), CancellationToken::new());
     let (joined, cluster) = watch::channel(store.cluster);
     let flags = Acceptors::configured(&acceptors);
-    let found = followed::remembered(dir.path(), store.cluster, flags);
+    let Remembered { acceptors: found, addresses } =
+        followed::remembered(dir.path(), store.cluster, flags);
     let config = args.config(found.clients.len());
     let Discovered { members, acceptors, mixups, withdrawn } =
         discovery::spawn(running.member(), cluster.clone(), found, ending.clone());
+    let (last_heard, addresses) = watch::channel(addresses);
+    let folder = dir.path().to_owned();
     let remembering =
-        followed::remember(dir.path().to_owned(), cluster, acceptors.clone(), members.clone());
+        followed::remember(folder, cluster, acceptors.clone(), members.clone(), last_heard);
     let events = Events::start(
         running.instance,
         members.clone(),
@@ -159,6 +162,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         watches,
         acceptors,
         members,
+        addresses,
         mixups,
         snapshots: Shelf::new(&name, dir.path(), &dir.join(store::FILE)),
         verification: Arc::clone(&verification),

@@ -24,6 +24,7 @@ use super::App;
 use super::openapi::Entry;
 use super::openapi::content;
 use super::status::{RenderedLeader, RenderedView, status_of};
+use crate::followed::Addresses;
 
 /// How long another service may take to say how it is. All are asked at once.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -50,7 +51,8 @@ struct Cluster {
 #[schemars(rename = "ClusterMember")]
 struct Shown {
     id: Option<Name>,
-    /// None of a replica of the view that nobody has heard of lately.
+    /// Of one that is silent where it was heard of last; null of a replica of the view that
+    /// this replica has never heard of.
     url: Option<String>,
     /// Whether it says how it is.
     healthy: bool,
@@ -128,7 +130,7 @@ pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Respon
     };
     let status = app.driver.published().status;
     let mut seen: Vec<Seen> = acceptors.into_iter().chain(others).chain([this]).collect();
-    seen.extend(unheard(status.view.as_ref(), &seen));
+    seen.extend(unheard(status.view.as_ref(), &seen, &app.addresses.borrow()));
     seen.sort_by(|a, b| (&a.name, &a.url).cmp(&(&b.name, &b.url)));
     let of = |service: Service| -> Vec<&Seen> {
         seen.iter().filter(|seen| seen.service == service).collect()
@@ -171,7 +173,7 @@ struct Seen {
 
 /// The replicas of the view that are not listed any more: they are part of the cluster
 /// until they are taken out.
-fn unheard(view: Option<&View>, seen: &[Seen]) -> Vec<Seen> {
+fn unheard(view: Option<&View>, seen: &[Seen], addresses: &Addresses) -> Vec<Seen> {
     let is_heard = |name: &Name| {
         let is_it =
             |seen: &Seen| seen.service == Service::Replica && seen.name.as_ref() == Some(name);
@@ -179,8 +181,11 @@ fn unheard(view: Option<&View>, seen: &[Seen]) -> Vec<Seen> {
     };
     let members = view.iter().flat_map(|view| view.backups.iter().chain([&view.primary]));
     let gone = members.filter(|name| !is_heard(name)).cloned();
-    gone.map(|name| Seen { name: Some(name), service: Service::Replica, url: None, status: None })
-        .collect()
+    let shown = |name: Name| {
+        let url = addresses.get(&name).cloned();
+        Seen { name: Some(name), service: Service::Replica, url, status: None }
+    };
+    gone.map(shown).collect()
 }
 
 /// Acceptors are asked where the flags say they are.
@@ -376,12 +381,18 @@ mod tests {
             seen("replica-1", Service::Replica, Some(json!({}))),
             seen("replica-9", Service::Replica, None),
         ];
-        let shown: Vec<Value> =
-            unheard(Some(&view), &heard).iter().map(|seen| seen.rendered_json(10)).collect();
+        let url = "http://replica-2:1".to_owned();
+        let addresses = Addresses::from([(name(2), url.clone()), (name(9), url.clone())]);
+        let shown: Vec<Value> = unheard(Some(&view), &heard, &addresses)
+            .iter()
+            .map(|seen| seen.rendered_json(10))
+            .collect();
         let ids: Vec<&Value> = shown.iter().map(|shown| &shown["id"]).collect();
         assert_eq!(ids, ["replica-2", "replica-3"]);
-        assert!(shown.iter().all(|shown| shown["healthy"] == false && shown["url"].is_null()));
-        assert!(unheard(None, &heard).is_empty());
+        let urls: Vec<&Value> = shown.iter().map(|shown| &shown["url"]).collect();
+        assert_eq!(urls, [&json!(url), &Value::Null], "where it was heard of last, if it was");
+        assert!(shown.iter().all(|shown| shown["healthy"] == false));
+        assert!(unheard(None, &heard, &addresses).is_empty());
     }
 
     #[test]

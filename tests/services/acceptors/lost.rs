@@ -18,10 +18,12 @@ async fn shown_by(cluster: &Cluster, replica: &str, kind: &str, name: &str) -> R
 async fn an_acceptor_that_is_long_dead_is_shown_and_replaced_by_its_name() -> Result<()> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let mut ports = Ports::reserve()?;
-    let file = cluster.data_dir("replica-1").join("acceptors.json");
-    eventually("the replica keeps the names of the acceptors", || async {
+    let file = cluster.data_dir("replica-1").join("services.json");
+    eventually("the replica keeps who was heard of", || async {
         let kept: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
-        ensure!(kept["names"].as_object().is_some_and(|names| names.len() == 3), "{kept}");
+        for kind in ["acceptors", "replicas"] {
+            ensure!(kept[kind].as_object().is_some_and(|known| known.len() == 3), "{kept}");
+        }
         Ok(())
     })
     .await?;
@@ -33,7 +35,7 @@ async fn an_acceptor_that_is_long_dead_is_shown_and_replaced_by_its_name() -> Re
     for replica in ["replica-1", "replica-2"] {
         for (kind, name) in [("acceptors", "acceptor-3"), ("replicas", "replica-3")] {
             let shown = shown_by(&cluster, replica, kind, name).await?;
-            ensure!(shown["healthy"] == false, "{replica}: {shown}");
+            ensure!(shown["healthy"] == false && shown["url"].is_string(), "{replica}: {shown}");
         }
     }
     cluster.service("replica-3").start()?;
