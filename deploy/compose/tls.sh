@@ -4,7 +4,8 @@
 # kept; `deploy/compose/tls.sh renew` renews the certificates, which the services notice.
 #
 # As root it has the keys readable by the containers' user alone; else everybody on this machine
-# reads them. SYNOD names the program.
+# reads them. SYNOD names the program, and SYNOD_REPLICAS says how many replicas there are, if not
+# three (deploy/compose/replica-4.yml).
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -27,7 +28,7 @@ service() {
 [ "${1:-}" != renew ] || "$synod" pki renew --dir pki
 service balancer balancer-1 balancer
 for number in 1 2; do service coordinator "coordinator-$number" "coordinator-$number"; done
-for number in 1 2 3; do
-    service acceptor "acceptor-$number" "acceptor-$number"
+for number in 1 2 3; do service acceptor "acceptor-$number" "acceptor-$number"; done
+for number in $(seq "${SYNOD_REPLICAS:-3}"); do
     service replica "replica-$number" "replica-$number"
 done
