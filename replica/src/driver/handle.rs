@@ -250,7 +250,8 @@ impl Handle {
 }
 
 /// The command of a client who asks for this, by a key of its token's, by a name of the
-/// sender's, or once, in the trace of the work at hand.
+/// sender's, or once, in the trace of the work at hand. Its identity is the same whether or
+/// not a certificate says who asks: an attempt by an older service does not tell.
 pub(crate) fn command(op: Op, key: Option<IdempotencyKey>, named: Option<Repeatable>) -> Command {
     // The same name on another request is another one.
     let of_name = |named: Repeatable| {
@@ -258,7 +259,7 @@ pub(crate) fn command(op: Op, key: Option<IdempotencyKey>, named: Option<Repeata
         std::array::from_fn(|at| named.identity[at] ^ digest[at])
     };
     let drawn = || RequestIdentity::Drawn(named.map_or_else(random::identity, of_name));
-    let own = |key: IdempotencyKey| match op.by() {
+    let own = |key: IdempotencyKey| match op.key_owner() {
         Some(by) => key.of_token(by),
         None => key,
     };

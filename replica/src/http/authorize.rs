@@ -255,8 +255,8 @@ pub(super) async fn author(
 /// Whoever has a certificate of the cluster, once its log can say who does what.
 fn certified(app: &App, headers: &HeaderMap) -> Option<Author> {
     let client = client_named(headers)?;
-    let can_be_said = app.driver.published().status.format() >= format::ACCESS;
-    can_be_said.then(|| Author::Issued(Subject::of_certificate(&client), Vec::new()))
+    let can_be_said = app.driver.published().status.format() >= format::CERTIFIED;
+    can_be_said.then(|| Author::Certified(Subject::of_certificate(&client)))
 }
 
 fn look(

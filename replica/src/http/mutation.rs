@@ -111,9 +111,9 @@ impl Asked {
                 | LockOp::Leave { name, lease, .. },
             ) => Self::Lock { name: name.clone(), lease: *lease },
             Op::Fenced(fenced) => Self::of(&fenced.op),
-            Op::Attributed { by: _, op } | Op::Issued { subject: _, policies: _, op } => {
-                Self::of(op)
-            }
+            Op::Attributed { by: _, op }
+            | Op::Issued { subject: _, policies: _, op }
+            | Op::Certified { subject: _, op } => Self::of(op),
         }
     }
 

@@ -179,6 +179,17 @@ pub enum Op {
         #[serde(serialize_with = "nested::encode", deserialize_with = "nested::done")]
         op: Box<Op>,
     },
+    /// Does something else, where no token is required, and tells whose certificate it came
+    /// with. That makes no other request of it: the same one may come by a balancer or a
+    /// replica that does not tell. Only in a log of the format
+    /// [`CERTIFIED`](super::format::CERTIFIED).
+    Certified {
+        /// Who.
+        subject: Subject,
+        /// What is done. Not itself by somebody.
+        #[serde(serialize_with = "nested::encode", deserialize_with = "nested::done")]
+        op: Box<Op>,
+    },
 }
 
 /// A guard on one key (RFC 9110, section 13.1): where it doesn't hold, nothing is
@@ -328,12 +339,16 @@ impl Op {
                 check_given(policies)?;
                 op.check_within()
             }
+            Self::Certified { subject, op } => {
+                subject.check()?;
+                op.check_within()
+            }
         }
     }
 
     /// Checks what somebody does.
     fn check_within(&self) -> Result<(), Unreadable> {
-        if let Self::Attributed { .. } | Self::Issued { .. } = self {
+        if self.by().is_some() {
             return Err(Unreadable::AttributedWithin);
         }
         self.check()
@@ -349,10 +364,17 @@ impl Op {
     /// What it is without who does it.
     #[must_use]
     pub fn unattributed(&self) -> &Self {
-        if let Self::Attributed { op, .. } | Self::Issued { op, .. } = self { op } else { self }
+        if let Self::Attributed { op, .. } | Self::Issued { op, .. } | Self::Certified { op, .. } =
+            self
+        {
+            op
+        } else {
+            self
+        }
     }
 
-    /// What who does it is called, where somebody does: a token, or whom an issuer vouches for.
+    /// What who does it is called, where somebody does: a token, or whom an issuer or a
+    /// certificate vouches for.
     #[must_use]
     pub fn by(&self) -> Option<Accessor> {
         if let Self::Attributed { by, op: _ } = self {
@@ -361,10 +383,21 @@ impl Op {
         self.subject().map(Subject::accessor)
     }
 
-    /// Who does it by the word of an issuer, where somebody does.
+    /// Who does it by the word of an issuer or a certificate, where somebody does.
     #[must_use]
     pub fn subject(&self) -> Option<&Subject> {
-        if let Self::Issued { subject, .. } = self { Some(subject) } else { None }
+        if let Self::Issued { subject, .. } | Self::Certified { subject, .. } = self {
+            Some(subject)
+        } else {
+            None
+        }
+    }
+
+    /// Whose an `Idempotency-Key` is that comes with it; none: everybody's, as it is where
+    /// nobody is named.
+    #[must_use]
+    pub fn key_owner(&self) -> Option<Accessor> {
+        if let Self::Certified { .. } = self { None } else { self.by() }
     }
 
     /// The same, done by somebody, where somebody does it.
@@ -377,6 +410,10 @@ impl Op {
             Some(Author::Issued(subject, policies)) => {
                 assert_eq!(self.by(), None, "somebody does it already");
                 Self::Issued { subject, policies, op: Box::new(self) }
+            }
+            Some(Author::Certified(subject)) => {
+                assert_eq!(self.by(), None, "somebody does it already");
+                Self::Certified { subject, op: Box::new(self) }
             }
             Some(Author::Token(by)) => self.attributed(Some(by)),
             None => self,
@@ -409,6 +446,7 @@ impl Op {
             Self::Fenced(fenced) => fenced.op.format().max(format::LEASES),
             Self::Compact { .. } => format::COMPACTION,
             Self::Access(_) | Self::Attributed { .. } | Self::Issued { .. } => format::ACCESS,
+            Self::Certified { .. } => format::CERTIFIED,
         }
     }
 
@@ -430,6 +468,7 @@ impl Op {
             | Self::Access(_)
             | Self::Attributed { .. }
             | Self::Issued { .. }
+            | Self::Certified { .. }
             | Self::Compact { .. } => 0,
         }
     }
@@ -448,11 +487,13 @@ impl Op {
     }
 
     /// The digest of all that it asks for, and who does. That somebody has other policies by
-    /// another JWT makes no other request of it.
+    /// another JWT makes no other request of it, nor does a certificate.
     #[must_use]
     pub fn digest(&self) -> RequestDigest {
         let encoded = if let Self::Issued { subject, policies: _, op } = self {
             postcard::to_allocvec(&(nested::ISSUED, subject, op))
+        } else if let Self::Certified { subject: _, op } = self {
+            postcard::to_allocvec(op)
         } else {
             postcard::to_allocvec(self)
         };
@@ -485,6 +526,7 @@ impl Op {
                     let names: usize = policies.iter().map(|name| name.as_str().len()).sum();
                     subject.size() + names + op.size()
                 }
+                Self::Certified { subject, op } => subject.size() + op.size(),
             }
     }
 }

@@ -345,9 +345,9 @@ fn describe_op(op: Op) -> OpDescription {
         Op::Fenced(fenced) => describe_op(fenced.op),
         Op::Compact { below } => OpDescription::Compact { revision: below },
         Op::Access(access) => describe_access(access),
-        Op::Attributed { by: _, op } | Op::Issued { subject: _, policies: _, op } => {
-            describe_op(*op)
-        }
+        Op::Attributed { by: _, op }
+        | Op::Issued { subject: _, policies: _, op }
+        | Op::Certified { subject: _, op } => describe_op(*op),
     }
 }
 

@@ -236,7 +236,9 @@ fn execute_op(
 ) -> CommandOutcome {
     let revision = state.meta().revision.next();
     match op {
-        Op::Attributed { by: _, op } | Op::Issued { subject: _, policies: _, op } => {
+        Op::Attributed { by: _, op }
+        | Op::Issued { subject: _, policies: _, op }
+        | Op::Certified { subject: _, op } => {
             execute_op(state, room, Prepared { op: *op, by, evaluated })
         }
         Op::Put { key, value, content_type, condition } => {

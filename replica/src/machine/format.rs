@@ -36,8 +36,11 @@ pub const ACCESS: LogFormat = LogFormat(6);
 /// The format that brought leaving a line by the claim that was made in it.
 pub const LEAVING: LogFormat = LogFormat(6);
 
+/// The format that brought who does what by the word of a certificate.
+pub const CERTIFIED: LogFormat = LogFormat(7);
+
 /// The highest format that this program can read.
-pub const HIGHEST: LogFormat = ACCESS;
+pub const HIGHEST: LogFormat = CERTIFIED;
 
 /// The log has come to a format that this program cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -231,7 +231,8 @@ impl Keys {
             | Op::Compact { .. }
             | Op::Access(_)
             | Op::Attributed { .. }
-            | Op::Issued { .. } => {}
+            | Op::Issued { .. }
+            | Op::Certified { .. } => {}
             Op::Txn(txn) => self.add_lacking_heads(txn.keys(), lacking),
         }
     }

@@ -115,7 +115,7 @@ impl Fenced {
         if matches!(self.op, Op::Fenced(_)) {
             return Err(Unreadable::FenceInFence);
         }
-        if matches!(self.op, Op::Attributed { .. } | Op::Issued { .. }) {
+        if self.op.by().is_some() {
             return Err(Unreadable::AttributedWithin);
         }
         self.op.check()

@@ -77,6 +77,10 @@ fn values_of(entry: &ChosenEntry, command: usize, op: &Op, start: usize) -> Vec<
             let start = start + encoded_len(subject) + encoded_len(policies) + inner;
             values_of(entry, command, op, start)
         }
+        Op::Certified { subject, op } => {
+            let start = start + encoded_len(subject) + encoded_len(&encoded_len(&**op));
+            values_of(entry, command, op, start)
+        }
         Op::Delete { .. }
         | Op::DeletePrefix { .. }
         | Op::Append { .. }

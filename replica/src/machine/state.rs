@@ -290,7 +290,8 @@ impl ReplicatedState {
             | Op::Compact { .. }
             | Op::Access(_)
             | Op::Attributed { .. }
-            | Op::Issued { .. } => Ok(None),
+            | Op::Issued { .. }
+            | Op::Certified { .. } => Ok(None),
         }
     }
 

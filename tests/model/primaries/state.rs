@@ -184,6 +184,7 @@ impl State {
                         | Op::Access(_)
                         | Op::Attributed { .. }
                         | Op::Issued { .. }
+                        | Op::Certified { .. }
                         | Op::Compact { .. } => false,
                     })
                 }

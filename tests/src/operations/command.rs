@@ -65,7 +65,7 @@ pub fn command(call: &Call, trace: TraceContext) -> Command {
 /// The same command by the first token, where it is by none yet: what it asks for is the same.
 #[must_use]
 pub fn by_root(command: Command) -> Command {
-    if let Op::Access(_) | Op::Attributed { .. } | Op::Issued { .. } = &command.op {
+    if matches!(command.op, Op::Access(_)) || command.op.by().is_some() {
         return command;
     }
     let op = command.op.attributed(Some(access::accessor(super::access::ROOT)));
@@ -100,7 +100,7 @@ pub fn call(command: &Command) -> Call {
             Call::Tenure(tenure::call(command.op.unattributed()))
         }
         Op::Compact { below } => Call::Compact { below: below.0 },
-        Op::Access(_) | Op::Attributed { .. } | Op::Issued { .. } => {
+        Op::Access(_) | Op::Attributed { .. } | Op::Issued { .. } | Op::Certified { .. } => {
             unreachable!("{:?} is told above", command.op)
         }
     }

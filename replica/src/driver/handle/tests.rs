@@ -5,6 +5,7 @@ use shared::metrics::Metrics;
 use tokio::time::Instant;
 
 use super::*;
+use crate::machine::access::subject::{Author, Subject};
 use crate::replica::Replica;
 use crate::replica::config::Config;
 use crate::replica::status::{Identity, Recovered};
@@ -85,4 +86,25 @@ fn a_name_belongs_to_one_request() {
     };
     assert_eq!(named("k"), named("k"));
     assert_ne!(named("k"), named("l"), "else it would be answered as the first was");
+}
+
+/// An attempt may go through an older service, which does not tell the certificate.
+#[test]
+fn a_certificate_makes_no_other_request_and_a_token_does() {
+    let subject = Subject { issuer: "spiffe://synod".to_owned(), subject: "client/a".to_owned() };
+    let name = Some(Repeatable { identity: [7; 16], since: Slot(3) });
+    let key = Some(IdempotencyKey::of("order-17"));
+    let request = |author: Option<Author>, key, named| {
+        let op = Op::DeletePrefix { prefix: "k".to_owned() }.done_by(author);
+        command(op, key, named).request
+    };
+    let certified = || Some(Author::Certified(subject.clone()));
+    let jwt = || Some(Author::Issued(subject.clone(), vec![]));
+    let token = || Some(Author::Token(subject.accessor()));
+    for (key, named) in [(key, name), (key, None), (None, name)] {
+        assert_eq!(request(certified(), key, named), request(None, key, named));
+        for own in [jwt(), token()] {
+            assert_ne!(request(own, key, named), request(None, key, named));
+        }
+    }
 }

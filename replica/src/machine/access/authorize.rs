@@ -190,9 +190,9 @@ pub fn of_op(
         }
         // Whoever may say who may do what can say that it may do anything.
         Op::Compact { .. } | Op::Access(_) => granted.need_cluster(ClusterRight::Operate),
-        Op::Attributed { by: _, op } | Op::Issued { subject: _, policies: _, op } => {
-            of_op(granted, by, op, owner_of)
-        }
+        Op::Attributed { by: _, op }
+        | Op::Issued { subject: _, policies: _, op }
+        | Op::Certified { subject: _, op } => of_op(granted, by, op, owner_of),
     }
 }
 

@@ -81,6 +81,8 @@ pub enum Author {
     Token(Accessor),
     /// Somebody whom an issuer vouches for, with these policies.
     Issued(Subject, Vec<PolicyName>),
+    /// Whoever has a certificate of the cluster, where no token is required.
+    Certified(Subject),
 }
 
 /// Checks policies that an issuer gives: in order, each once, not too many, and not `root`.

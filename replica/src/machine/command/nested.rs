@@ -13,15 +13,17 @@ const FENCED: u32 = 9;
 const ATTRIBUTED: u32 = 12;
 /// The number of [`Op::Issued`] among the variants.
 pub(super) const ISSUED: u32 = 13;
+/// The number of [`Op::Certified`] among the variants.
+const CERTIFIED: u32 = 14;
 
 /// Reads what is within a fence.
 pub(in crate::machine) fn fenced<'de, D: Deserializer<'de>>(from: D) -> Result<Op, D::Error> {
-    decode(from, &[FENCED, ATTRIBUTED, ISSUED])
+    decode(from, &[FENCED, ATTRIBUTED, ISSUED, CERTIFIED])
 }
 
 /// Reads what somebody does.
 pub(super) fn done<'de, D: Deserializer<'de>>(from: D) -> Result<Box<Op>, D::Error> {
-    decode(from, &[ATTRIBUTED, ISSUED]).map(Box::new)
+    decode(from, &[ATTRIBUTED, ISSUED, CERTIFIED]).map(Box::new)
 }
 
 pub(in crate::machine) fn encode<S: Serializer>(op: &Op, serializer: S) -> Result<S::Ok, S::Error> {

@@ -44,6 +44,11 @@ fn issued(policies: &[&str], op: Op) -> Op {
     Op::Issued { subject, policies, op: Box::new(op) }
 }
 
+fn certified(op: Op) -> Op {
+    let subject = Subject { issuer: "i".to_owned(), subject: "s".to_owned() };
+    Op::Certified { subject, op: Box::new(op) }
+}
+
 fn delete(key: &str) -> Op {
     Op::Delete { key: key.to_owned(), condition: Condition::Always }
 }
@@ -79,6 +84,7 @@ fn operations_of_tokens_are_written_as_they_have_always_been() {
         (Op::Access(AccessOp::DeletePolicy { name, force }), vec![11, 4, 1, b'p', 1]),
         (by(300, delete("k")), vec![12, 0xac, 2, 4, 1, 1, b'k', 0]),
         (issued(&["p"], delete("k")), vec![13, 1, b'i', 1, b's', 1, 1, b'p', 4, 1, 1, b'k', 0]),
+        (certified(delete("k")), vec![14, 1, b'i', 1, b's', 4, 1, 1, b'k', 0]),
         (by(9, fenced(delete("k"))), vec![12, 9, 9, 9, 1, b'l', 3, 4, 1, 1, b'k', 0]),
     ] {
         assert_eq!(postcard::to_allocvec(&op).unwrap(), bytes, "{op:?}");
@@ -120,6 +126,38 @@ fn a_token_stands_outside_of_everything_and_a_fence_within_it() {
             Err(Unreadable::AttributedWithin),
         ]
     );
+}
+
+#[test]
+fn a_certificate_stands_outside_of_everything_too() {
+    let is_read = |op: &Op| postcard::from_bytes::<Op>(&postcard::to_allocvec(op).unwrap()).is_ok();
+    let whole = certified(fenced(delete("k")));
+    assert_eq!((is_read(&whole), whole.check()), (true, Ok(())));
+    let within = || certified(delete("k"));
+    for op in [
+        certified(by(1, delete("k"))),
+        certified(issued(&[], delete("k"))),
+        certified(within()),
+        Op::Attributed { by: Accessor(1), op: Box::new(within()) },
+        issued(&[], within()),
+        fenced(within()),
+    ] {
+        assert_eq!(
+            (is_read(&op), op.check()),
+            (false, Err(Unreadable::AttributedWithin)),
+            "{op:?}"
+        );
+    }
+}
+
+#[test]
+fn an_operation_of_a_certificate_is_the_same_request_as_without() {
+    let op = || fenced(Op::DeletePrefix { prefix: "p".to_owned() });
+    let done = certified(op());
+    assert_eq!((done.unattributed(), done.digest(), done.ranges()), (&op(), op().digest(), 1));
+    assert_eq!((done.key_owner(), by(1, op()).key_owner()), (None, Some(Accessor(1))));
+    assert!(done.by().is_some() && done.size() > op().size());
+    assert_eq!(done.format(), format::CERTIFIED);
 }
 
 #[test]

@@ -124,8 +124,11 @@ fn who_did_it_is_shown_and_of_tokens_and_policies_no_more_than_their_names() {
     let subject = Subject { issuer: "https://issuer".to_owned(), subject: "ci".to_owned() };
     let vouched = subject.accessor().to_string();
     let issued = Op::DeletePrefix { prefix: "p".to_owned() };
-    let issued = issued.done_by(Some(Author::Issued(subject, vec![])));
-    let ops = ops.into_iter().map(|op| Op::Access(op).attributed(by)).chain([fenced, issued]);
+    let issued = issued.done_by(Some(Author::Issued(subject.clone(), vec![])));
+    let certified = Op::DeletePrefix { prefix: "q".to_owned() };
+    let certified = certified.done_by(Some(Author::Certified(subject)));
+    let others = [fenced, issued, certified];
+    let ops = ops.into_iter().map(|op| Op::Access(op).attributed(by)).chain(others);
     let request = RequestIdentity::Drawn([1; 16]);
     let commands = ops.map(|op| Command { op, trace: None, request }).collect();
     let answers = AnswerRetention::default();
@@ -156,6 +159,11 @@ fn who_did_it_is_shown_and_of_tokens_and_policies_no_more_than_their_names() {
         ),
         shown(
             json!({"op": "delete_prefix", "prefix": "p",
+                "subject": {"issuer": "https://issuer", "subject": "ci"}}),
+            &vouched
+        ),
+        shown(
+            json!({"op": "delete_prefix", "prefix": "q",
                 "subject": {"issuer": "https://issuer", "subject": "ci"}}),
             &vouched
         ),

@@ -24,6 +24,10 @@ pub(super) fn authorize(state: &ReplicatedState, op: &Op) -> Result<(), Denied> 
     if !access.is_required() || matches!(op, Op::Access(AccessOp::Bootstrap { .. })) {
         return Ok(());
     }
+    if let Op::Certified { .. } = op {
+        // It came to a replica that had not heard yet that tokens are required.
+        return Err(Denied::NoToken);
+    }
     let by = op.by().ok_or(Denied::NoToken)?;
     let (whole, op) = (op, op.unattributed());
     if by == Accessor::CLUSTER {

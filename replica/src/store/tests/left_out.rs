@@ -31,7 +31,8 @@ fn any_op() -> impl Strategy<Value = Op> {
     let author = prop_oneof![
         8 => Just(None),
         1 => any::<u64>().prop_map(|by| Some(Author::Token(Accessor(by)))),
-        1 => Just(Some(Author::Issued(subject, policies))),
+        1 => Just(Some(Author::Issued(subject.clone(), policies))),
+        1 => Just(Some(Author::Certified(subject))),
     ];
     (op, author).prop_map(|(op, author)| op.done_by(author))
 }

@@ -384,23 +384,28 @@ fn a_lease_is_renewed_no_longer_than_its_token_could_have_one_and_given_up_all_t
 
 #[test]
 fn a_log_of_an_older_format_has_none_of_it() {
-    let subject = Subject { issuer: "i".to_owned(), subject: "s".to_owned() };
-    let issued = put("k", "v").done_by(Some(Author::Issued(subject, vec![])));
-    for op in [bootstrap("root"), by("root", put("k", "v")), issued] {
-        assert_eq!(op.format(), format::ACCESS);
+    let subject = || Subject { issuer: "i".to_owned(), subject: "s".to_owned() };
+    let issued = put("k", "v").done_by(Some(Author::Issued(subject(), vec![])));
+    let certified = put("k", "v").done_by(Some(Author::Certified(subject())));
+    for (op, format, current) in [
+        (bootstrap("root"), format::ACCESS, format::LEASES_WHOLE),
+        (by("root", put("k", "v")), format::ACCESS, format::LEASES_WHOLE),
+        (issued, format::ACCESS, format::LEASES_WHOLE),
+        (certified, format::CERTIFIED, format::ACCESS),
+    ] {
+        assert_eq!(op.format(), format);
         let mut state = ReplicatedState::complete();
-        let older = View { format: format::LEASES_WHOLE, ..view(1) };
+        let older = View { format: current, ..view(1) };
         execute_next(&mut state, Value::View(older).encode());
         let encoded = commands(0, vec![op]).encode();
-        let value = batch_of(1, 0, encoded.clone()).encode_in(format::LEASES_WHOLE);
+        let value = batch_of(1, 0, encoded.clone()).encode_in(current);
         let void = VoidReason::Unreadable {
             epoch: Epoch(1),
             number: BatchNumber(0),
             error: Unreadable::NotCommands(encoded.len()),
         };
         assert_eq!(execute_next(&mut state, value), SlotOutcome::Void(void));
-        let value = batch_of(1, 1, encoded).encode_in(format::ACCESS);
-        let (format, current) = (format::ACCESS, format::LEASES_WHOLE);
+        let value = batch_of(1, 1, encoded).encode_in(format);
         let void = VoidReason::FormatNotReached { format, current };
         assert_eq!(execute_next(&mut state, value), SlotOutcome::Void(void));
     }

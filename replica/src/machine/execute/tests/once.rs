@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::machine::access::subject::{Author, Subject};
 use crate::machine::identity::IdempotencyKey;
 
 const RETENTION: AnswerRetention = AnswerRetention { keep_ms: 100, at_most: 3 };
@@ -108,6 +109,25 @@ fn an_answer_is_kept_for_its_time_of_the_log_and_no_longer() {
     assert_eq!(delivery(&mut state, 0), Delivery::Replayed, "time never goes back");
     assert_eq!(delivery(&mut state, 1_100), Delivery::First);
     assert_eq!(state.meta().answers, 1);
+}
+
+#[test]
+fn whose_certificate_it_came_with_makes_no_other_request() {
+    let subject = |name: &str| Subject { issuer: "i".to_owned(), subject: name.to_owned() };
+    let certified = |name, op: Op| op.done_by(Some(Author::Certified(subject(name))));
+    let created = CommandOutcome::Created { revision: Revision(1) };
+    let ways = || [put("k", "a"), certified("one", put("k", "a")), certified("two", put("k", "a"))];
+    for first in ways() {
+        let mut state = state_after(vec![]);
+        assert_eq!(outcome(&mut state, 0, "1", first), (created.clone(), Delivery::First));
+        for again in ways() {
+            let replayed = (created.clone(), Delivery::Replayed);
+            assert_eq!(outcome(&mut state, 0, "1", again), replayed);
+        }
+        let reused = CommandOutcome::KeyReused { revision: Revision(1) };
+        let other = certified("one", put("k", "b"));
+        assert_eq!(outcome(&mut state, 0, "1", other), (reused, Delivery::First));
+    }
 }
 
 /// So many answers that no batch forgets them all, in three runs: as a whole, as a store

@@ -77,6 +77,16 @@ fn a_first_answer_is_its_subject_s_own_also_by_another_jwt() {
 }
 
 #[test]
+fn a_certificate_is_no_token() {
+    let certified = |op: Op| op.done_by(Some(Author::Certified(subject("client/a"))));
+    let mut state = state_after(vec![]);
+    assert_eq!(outcome_of(&mut state, certified(put("k", "v"))), created(1));
+    assert_eq!(outcome_of(&mut state, certified(bootstrap("root"))), denied(1, Denied::NoToken));
+    let mut state = bootstrapped(vec![]);
+    assert_eq!(outcome_of(&mut state, certified(put("k", "v"))), denied(1, Denied::NoToken));
+}
+
+#[test]
 fn nobody_who_is_vouched_for_makes_the_first_token_or_is_its_own_author() {
     let mut state = state_after(vec![put("k", "v")]);
     let first = issued("ci", &["ops"], bootstrap("root"));
