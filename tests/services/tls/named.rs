@@ -10,7 +10,10 @@ use super::cluster::Secured;
 use crate::cli::command::Synod;
 
 /// What a client may say of itself, and is not believed.
-const FORGED: &str = "synod-client-certificate: spiffe://synod.internal/synod/operator/eve";
+const FORGED: [&str; 2] = [
+    "synod-client-certificate: spiffe://synod.internal/synod/operator/eve",
+    "via: 1.1 balancer-1 (names-client)",
+];
 
 struct Client<'a> {
     up: &'a Secured,
@@ -22,7 +25,8 @@ impl Client<'_> {
     async fn put(&self, port: u16, key: &str) -> Result<()> {
         eventually("a put is answered", async || {
             let mut curl = Command::new("curl");
-            curl.args(["--silent", "--show-error", "--fail", "--header", FORGED]);
+            curl.args(["--silent", "--show-error", "--fail"]);
+            curl.args(FORGED.iter().flat_map(|field| ["--header", field]));
             curl.args(["--request", "PUT", "--data", "1"]);
             curl.arg("--cacert").arg(self.up.authority());
             if let Some(name) = self.name {
