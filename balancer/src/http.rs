@@ -61,7 +61,7 @@ const TRACED: Traced = Traced {
 
 /// What the balancer tells of itself.
 #[derive(Debug)]
-pub(crate) struct Own {
+pub(crate) struct OwnService {
     pub(crate) identity: Identity,
     pub(crate) mixups: Mixups,
     pub(crate) metrics: Metrics,
@@ -118,7 +118,7 @@ fn answerer_of(method: &Method, path: &str) -> Answerer {
 
 impl Front {
     pub(crate) fn new(
-        Own { identity, mixups, metrics, events, gather }: Own,
+        OwnService { identity, mixups, metrics, events, gather }: OwnService,
         endpoints: Arc<Endpoints>,
         proxy: Arc<Proxy>,
         clients: Arc<Clients>,

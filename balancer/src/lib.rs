@@ -66,7 +66,7 @@ use tokio::sync::watch;
 
 use crate::clients::Clients;
 use crate::endpoints::Endpoints;
-use crate::http::{Front, Own};
+use crate::http::{Front, OwnService};
 use crate::metrics::Measured;
 use crate::news::News;
 use crate::operators::Operators;
@@ -115,7 +115,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         measured,
         running.shutdown.clone(),
     ));
-    let own = Own { identity, mixups, metrics: running.metrics, events, gather };
+    let own = OwnService { identity, mixups, metrics: running.metrics, events, gather };
     let front =
         Front::new(own, Arc::clone(&endpoints), proxy, clients, operators, admission.clone());
     let serving = serve_connections(

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::Value;
-use shared::events::{Events, Heard, LeaderSeen, Seen, Sources, ViewSeen};
+use shared::events::{Events, LeaderSeen, Observer, Seen, Sources, ViewSeen};
 use shared::ids::{Ballot, ClusterId, Epoch, Name, Revision, Slot};
 use shared::message::Storage;
 
@@ -21,7 +21,7 @@ use crate::pool::Health;
 #[derive(Debug)]
 pub(crate) struct News {
     events: Arc<Events>,
-    heard: Mutex<Heard>,
+    heard: Mutex<Observer>,
     began: Instant,
 }
 
@@ -56,7 +56,7 @@ struct ViewSaid {
 
 impl News {
     pub(crate) fn new(events: Arc<Events>) -> Self {
-        let heard = Mutex::new(Heard::new(Sources::Many));
+        let heard = Mutex::new(Observer::new(Sources::Many));
         Self { events, heard, began: Instant::now() }
     }
 
@@ -86,7 +86,7 @@ impl News {
         self.events.tell_all(news);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Heard> {
+    fn lock(&self) -> MutexGuard<'_, Observer> {
         self.heard.lock().expect("a panic under the lock ends the process")
     }
 }

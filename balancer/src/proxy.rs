@@ -13,7 +13,7 @@
 mod attempts;
 mod endless;
 mod lateness;
-mod progress;
+mod retry_state;
 mod snapshot;
 mod waiting;
 
@@ -39,7 +39,7 @@ use shared::tls::name_client;
 use shared::wire::{BodyLimit, read_body};
 use tokio_util::sync::CancellationToken;
 
-use self::progress::Sending;
+use self::retry_state::Sending;
 use crate::endpoints::{Endpoints, Paced, Wanted};
 use crate::headers::{Origin, end_to_end_option, forward_request};
 use crate::metrics::Measured;

@@ -72,7 +72,7 @@ pub(crate) fn intent_of(method: &Method, uri: &Uri) -> Intent {
 /// long it may take: its wait comes on top of the time that a request has.
 pub(crate) fn lock_wait(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Duration {
     #[derive(serde::Deserialize)]
-    struct Asked {
+    struct LockBody {
         #[serde(default)]
         wait_ms: u64,
     }
@@ -80,7 +80,7 @@ pub(crate) fn lock_wait(method: &Method, uri: &Uri, headers: &HeaderMap, body: &
     if !asks || headers.contains_key(deadline::HEADER) {
         return Duration::ZERO;
     }
-    let asked = serde_json::from_slice(body).unwrap_or(Asked { wait_ms: 0 });
+    let asked = serde_json::from_slice(body).unwrap_or(LockBody { wait_ms: 0 });
     Duration::from_millis(asked.wait_ms).min(LONGEST_LOCK_WAIT)
 }
 

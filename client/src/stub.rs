@@ -9,7 +9,7 @@ use crate::Client;
 
 /// A request, as it was read.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ReceivedRequest {
     /// The method and the path, with its query.
     pub(crate) line: String,
     /// The headers, as they came.
@@ -27,10 +27,10 @@ pub(crate) enum Said {
 /// A server.
 pub(crate) struct Stub {
     url: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 
-impl Asked {
+impl ReceivedRequest {
     /// The value of a header, by its name in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let named = |line: &str| line.to_ascii_lowercase().starts_with(&format!("{name}:"));
@@ -42,17 +42,17 @@ impl Asked {
 impl Stub {
     /// Serves as long as the runtime lives.
     pub(crate) async fn start(
-        answer: impl Fn(&Asked, usize) -> Said + Send + Sync + 'static,
+        answer: impl Fn(&ReceivedRequest, usize) -> Said + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (asked, answer) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::new(answer));
+        let (asked, answer) = (Arc::<Mutex<Vec<ReceivedRequest>>>::default(), Arc::new(answer));
         let heard = Arc::clone(&asked);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (heard, answer) = (Arc::clone(&heard), Arc::clone(&answer));
                 tokio::spawn(async move {
-                    let decide = |request: Asked| {
+                    let decide = |request: ReceivedRequest| {
                         let mut heard = heard.lock().unwrap();
                         heard.push(request.clone());
                         answer(&request, heard.len())
@@ -70,13 +70,16 @@ impl Stub {
     }
 
     /// All requests, in order.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<ReceivedRequest> {
         self.asked.lock().unwrap().clone()
     }
 }
 
 /// Reads one request and answers it.
-async fn serve(mut stream: TcpStream, decide: impl FnOnce(Asked) -> Said) -> std::io::Result<()> {
+async fn serve(
+    mut stream: TcpStream,
+    decide: impl FnOnce(ReceivedRequest) -> Said,
+) -> std::io::Result<()> {
     let mut read = Vec::new();
     let (head, length) = loop {
         if stream.read_buf(&mut read).await? == 0 {
@@ -86,7 +89,7 @@ async fn serve(mut stream: TcpStream, decide: impl FnOnce(Asked) -> Said) -> std
         let Some((head, _)) = text.split_once("\r\n\r\n") else { continue };
         let (line, headers) = head.split_once("\r\n").unwrap_or((head, ""));
         let (line, headers) = (line.to_owned(), headers.to_owned());
-        let asked = Asked { line, headers };
+        let asked = ReceivedRequest { line, headers };
         let body: usize = asked.header("content-length").map_or(0, |it| it.parse().unwrap());
         break (asked, head.len() + 4 + body);
     };

@@ -41,13 +41,13 @@ use crate::replica::config::Config;
 use crate::replica::event::{Answer, Claimant, Followed, Input, Refusal, RequestId};
 use crate::replica::status::{Identity, Missing, Recovered};
 use crate::replica::{Replica, WrongHistory};
-use crate::snapshot::Progress;
+use crate::snapshot::FetchProgress;
 use crate::store::{Checkpointer, StoreError, Writer};
 use calls::Calls;
 use checkpoints::{Checkpoints, WalStatus};
 use executor::{Job, Orders, Results};
 pub(crate) use handle::{Handle, MutationEnd, NotReleased, command};
-use handle::{Heard, Message, WAITING_MESSAGES};
+use handle::{Message, Subscriptions, WAITING_MESSAGES};
 use news::News;
 pub(crate) use pin::NotPinned;
 use pin::Pin;
@@ -159,7 +159,7 @@ pub(crate) fn spawn(
         ending.cancel();
         result
     });
-    (Handle::new(messages, Heard { published, access }, waits, measured), running)
+    (Handle::new(messages, Subscriptions { published, access }, waits, measured), running)
 }
 
 /// Where handlers are told what the replica is at.
@@ -187,7 +187,7 @@ struct Driver {
     own_requests: u64,
     wal: watch::Sender<WalStatus>,
     /// Of another replica's state.
-    fetched: watch::Sender<Progress>,
+    fetched: watch::Sender<FetchProgress>,
     /// What executing has changed in this life.
     changes: ChangeCounts,
     waits: LockWaits,

@@ -21,7 +21,7 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use fetch::{FetchError, Progress, Wanted, fetch};
+pub(crate) use fetch::{FetchError, FetchProgress, Wanted, fetch};
 #[cfg(test)]
 pub(crate) use make::make;
 pub(crate) use make::{DISK_RESERVE_BYTES, MakeError, free_bytes};

@@ -2,7 +2,7 @@
 //!
 //! A service that tells of events has one [`Events`]: a ring of the newest, and the places
 //! of those who follow. Whoever knows of a change says so with [`Events::tell`]; what is
-//! only known as a state is compared with what was told last ([`Heard`]).
+//! only known as a state is compared with what was told last ([`Observer`]).
 //!
 //! In reading order: `kind` (what can happen), `heard` (states compared, pure), `refusals`
 //! (counts compared, pure), `ring` (what is held, pure), `stream` (how it is followed).
@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use heard::{Heard, LeaderSeen, Seen, Sources, ViewSeen};
+pub use heard::{LeaderSeen, Observer, Seen, Sources, ViewSeen};
 pub use kind::{Happening, Presence, Standing, cut};
 pub use refusals::RefusalsHeard;
 pub use stream::{HELD, LAST_EVENT_ID, PATH, answer};

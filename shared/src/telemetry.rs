@@ -12,7 +12,7 @@
 //! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set, by a thread of its own behind a bounded
 //! queue: a collector that is slow or gone costs spans, never requests.
 //!
-//! Recorded is a request whose caller says "sampled", but no more of them than [`Asked`]
+//! Recorded is a request whose caller says "sampled", but no more of them than [`RequestedTraces`]
 //! has; of those that say nothing, one in each [`SAMPLE_INTERVAL`]. Where spans are
 //! exported, all of both are. A batch is recorded where one of its requests is.
 
@@ -33,7 +33,7 @@ pub use context::{
 pub use http_span::{RequestTrace, SpanNames, TRACE_ID, Traced};
 pub use log::timestamp;
 pub use opentelemetry::Context;
-pub use sample::{Asked, SAMPLE_INTERVAL};
+pub use sample::{RequestedTraces, SAMPLE_INTERVAL};
 pub use seldom::Seldom;
 pub(crate) use setup::ring;
 pub use setup::{Guard, init, is_recording};

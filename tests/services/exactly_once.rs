@@ -31,7 +31,7 @@ const FORGOTTEN: u64 = 16;
 
 /// What has been heard of all clients.
 #[derive(Debug, Default)]
-struct Heard {
+struct Acknowledged {
     /// Requests that were sent again, as nothing was known of them.
     again: AtomicU64,
     /// First answers that came again.
@@ -44,7 +44,7 @@ struct Client {
     number: u64,
     doors: Vec<String>,
     http: reqwest::Client,
-    heard: Arc<Heard>,
+    heard: Arc<Acknowledged>,
     requests: u64,
 }
 
@@ -197,7 +197,7 @@ async fn kill_until(cluster: &mut Cluster, done: &AtomicU64) -> Result<u64> {
 async fn every_increment_is_executed_exactly_once_while_primaries_and_leaders_die() -> Result<()> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let each = increments()?.div_ceil(2 * CLIENTS);
-    let (heard, done) = (Arc::new(Heard::default()), Arc::new(AtomicU64::new(0)));
+    let (heard, done) = (Arc::new(Acknowledged::default()), Arc::new(AtomicU64::new(0)));
     let doors: Vec<String> = [cluster.front().to_owned()]
         .into_iter()
         .chain(cluster.names("replica").iter().map(|name| cluster.url(name).to_owned()))

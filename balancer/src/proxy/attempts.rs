@@ -16,7 +16,7 @@ use shared::telemetry::{self, RequestTrace};
 
 use super::endless::is_endless;
 use super::lateness::Lateness;
-use super::progress::{Attempt, Ended, MayHaveHappened, Progress, Sending};
+use super::retry_state::{Attempt, Ended, MayHaveHappened, RetryState, Sending};
 use super::{Buffered, Proxy, SLACK};
 use crate::endpoints::InFlight;
 use crate::headers::strip_hop_by_hop;
@@ -40,7 +40,7 @@ pub(super) enum Round {
 }
 
 /// What a round came to.
-pub(super) enum Asked {
+pub(super) enum RoundResult {
     /// The client's answer.
     Settled(Result<Response<Body>, Problem>),
     /// None that is good, which may pass.
@@ -59,8 +59,8 @@ impl Proxy {
         request: &Buffered,
         trace: &RequestTrace,
         round: Round,
-        progress: &mut Progress,
-    ) -> Asked {
+        progress: &mut RetryState,
+    ) -> RoundResult {
         let mut tried: Vec<EndpointId> = Vec::new();
         let mut next = Some(match round {
             Round::First => Start::First,
@@ -109,7 +109,7 @@ impl Proxy {
             let was_hedge = ended.start == Start::Hedge;
             if let Some(settled) = progress.take(request, ended).await {
                 self.measured.hedges_won.inc_by(u64::from(was_hedge));
-                return Asked::Settled(settled);
+                return RoundResult::Settled(settled);
             }
             next = (round == Round::First).then_some(Start::Retry);
         }
@@ -117,9 +117,9 @@ impl Proxy {
         let budget_spent =
             !tried.is_empty() && self.endpoints.read(|pool| pool.retries().left() == 0);
         if progress.may_pass(budget_spent) || tried.is_empty() && self.may_become_able() {
-            Asked::NotNow
+            RoundResult::NotNow
         } else {
-            Asked::InVain
+            RoundResult::InVain
         }
     }
 
@@ -127,7 +127,7 @@ impl Proxy {
     pub(super) fn give_up(
         &self,
         request: &Buffered,
-        mut progress: Progress,
+        mut progress: RetryState,
     ) -> Result<Response<Body>, Problem> {
         let last = progress.last.take();
         last.unwrap_or_else(|| Err(progress.refuse(self.nobody_able(request.intent))))

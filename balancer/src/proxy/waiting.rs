@@ -14,8 +14,8 @@ use shared::problem::Problem;
 use shared::telemetry::RequestTrace;
 use tokio::sync::futures::Notified;
 
-use super::attempts::{Asked, Round};
-use super::progress::Progress;
+use super::attempts::{Round, RoundResult};
+use super::retry_state::RetryState;
 use super::{Buffered, Proxy};
 use crate::retry;
 
@@ -37,16 +37,16 @@ impl Proxy {
         request: &Buffered,
         trace: &RequestTrace,
     ) -> Result<Response<Body>, Problem> {
-        let mut progress = Progress::new();
+        let mut progress = RetryState::new();
         let mut round = Round::First;
         let mut rounds_alike = 0;
         loop {
             // What changes while replicas are asked counts.
             let changed = self.endpoints.changed();
             match self.ask_around(request, trace, round, &mut progress).await {
-                Asked::Settled(settled) => return settled,
-                Asked::InVain => return self.give_up(request, progress),
-                Asked::NotNow => {}
+                RoundResult::Settled(settled) => return settled,
+                RoundResult::InVain => return self.give_up(request, progress),
+                RoundResult::NotNow => {}
             }
             let limit = self.patience.max_waiting;
             let Some(_place) = self.endpoints.wait(limit) else {

@@ -31,7 +31,7 @@ use super::fake::Fake;
 use crate::clients::{Clients, Limits as ClientLimits};
 use crate::endpoints::Endpoints;
 use crate::health::{self, Pace};
-use crate::http::{Front, Own};
+use crate::http::{Front, OwnService};
 use crate::metrics::Measured;
 use crate::news::News;
 use crate::operators::Operators;
@@ -141,7 +141,7 @@ impl Setup {
         let events = Events::start(Instance(1), told, found, mixups.clone(), ends);
         let news = Arc::new(News::new(Arc::clone(&events)));
         let gather = Gather::new(name, acceptors, receiver.clone());
-        let own = Own { identity, mixups, metrics, events, gather };
+        let own = OwnService { identity, mixups, metrics, events, gather };
         let operators = Operators::new(address.ip(), Vec::new(), AllowedHosts::any());
         let front =
             Front::new(own, Arc::clone(&endpoints), proxy, clients, operators, admission.clone());

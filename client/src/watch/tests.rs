@@ -1,7 +1,7 @@
 use futures::TryStreamExt;
 
 use super::*;
-use crate::stub::{Asked, Said, Stub};
+use crate::stub::{ReceivedRequest, Said, Stub};
 
 fn deleted(key: &str, revision: u64, is_last: bool) -> String {
     let id = is_last.then_some(revision);
@@ -11,7 +11,7 @@ fn deleted(key: &str, revision: u64, is_last: bool) -> String {
 
 #[tokio::test]
 async fn a_watch_that_is_cut_within_a_revision_is_resumed_before_it_and_tells_nothing_twice() {
-    let stub = Stub::start(|_: &Asked, turn| {
+    let stub = Stub::start(|_: &ReceivedRequest, turn| {
         let lines = match turn {
             1 => vec![deleted("a", 5, true), deleted("a", 6, false), deleted("b", 6, false)],
             2 => vec![deleted("a", 6, false), deleted("b", 6, false), deleted("c", 6, true)],
@@ -34,7 +34,7 @@ async fn a_watch_that_is_cut_within_a_revision_is_resumed_before_it_and_tells_no
 
 #[tokio::test]
 async fn a_watch_that_is_cut_before_its_first_event_is_resumed_where_it_began() {
-    let stub = Stub::start(|_: &Asked, turn| match turn {
+    let stub = Stub::start(|_: &ReceivedRequest, turn| match turn {
         1 => Said::Answer(200, String::new()),
         _ => Said::Answer(200, deleted("a", 5, true)),
     })

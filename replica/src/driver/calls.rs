@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::probed::Probed;
 use crate::metrics::Measured;
 use crate::replica::config::Config;
-use crate::replica::event::{Asked, Attempt, FetchId, Input, NoAnswer, ProbeId, SourceKind};
+use crate::replica::event::{Attempt, FetchId, Input, NoAnswer, ProbeId, ProbeScope, SourceKind};
 
 /// The most calls at once: acceptors' probes, heartbeats to coordinators that hang, a
 /// proposal and a fetch. Beyond it a call is left out: the core makes it again when it is
@@ -76,7 +76,7 @@ impl Calls {
     }
 
     /// Asks acceptors for their watermarks.
-    pub(super) fn probe(&mut self, probe: ProbeId, asked: Asked) {
+    pub(super) fn probe(&mut self, probe: ProbeId, asked: ProbeScope) {
         let present = Arc::clone(&self.acceptors.borrow().clients);
         for (acceptor, answered) in self.probed.next(&present, (probe, asked), Instant::now()) {
             let (timeout, measured) = (self.times.probe, self.measured.clone());

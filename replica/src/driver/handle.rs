@@ -82,14 +82,14 @@ pub(crate) enum MutationEnd {
 pub(crate) struct Handle {
     messages: mpsc::Sender<Message>,
     next_id: Arc<AtomicU64>,
-    heard: Heard,
+    heard: Subscriptions,
     waits: LockWaits,
     measured: Measured,
 }
 
 /// What the replica says of itself, and of who may do what.
 #[derive(Clone, Debug)]
-pub(super) struct Heard {
+pub(super) struct Subscriptions {
     pub(super) published: watch::Receiver<Published>,
     pub(super) access: watch::Receiver<Arc<Access>>,
 }
@@ -97,7 +97,7 @@ pub(super) struct Heard {
 impl Handle {
     pub(super) fn new(
         messages: mpsc::Sender<Message>,
-        heard: Heard,
+        heard: Subscriptions,
         waits: LockWaits,
         measured: Measured,
     ) -> Self {

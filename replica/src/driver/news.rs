@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::events::{Events, Happening, Heard, LeaderSeen, Seen, Sources, Standing};
+use shared::events::{Events, Happening, LeaderSeen, Observer, Seen, Sources, Standing};
 use shared::ids::{ClusterId, Epoch, Name, Revision, Slot};
 use shared::message::{Storage, View};
 
@@ -20,7 +20,7 @@ use crate::replica::status::{Leader, Missing};
 #[derive(Debug)]
 pub(super) struct News {
     events: Arc<Events>,
-    heard: Heard,
+    heard: Observer,
     last: Looked,
     /// Whether a quorum has ever answered: until then its silence is no news.
     was_current: bool,
@@ -47,7 +47,7 @@ impl News {
     pub(super) fn new(events: Arc<Events>) -> Self {
         Self {
             events,
-            heard: Heard::new(Sources::One),
+            heard: Observer::new(Sources::One),
             last: Looked::default(),
             was_current: false,
             told: Epoch(0),

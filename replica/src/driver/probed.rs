@@ -11,7 +11,7 @@ use std::time::Duration;
 use shared::client::AcceptorClient;
 use tokio::time::Instant;
 
-use crate::replica::event::{Asked, ProbeId};
+use crate::replica::event::{ProbeId, ProbeScope};
 
 /// For how long an acceptor is asked last that was late: each such time costs the reads of
 /// one probe what they wait for it.
@@ -115,7 +115,7 @@ impl Probed {
     pub(super) fn next(
         &mut self,
         present: &Arc<[AcceptorClient]>,
-        (probe, asked): (ProbeId, Asked),
+        (probe, asked): (ProbeId, ProbeScope),
         now: Instant,
     ) -> Vec<(AcceptorClient, Answered)> {
         if !Arc::ptr_eq(&self.acceptors, present) {
@@ -125,8 +125,8 @@ impl Probed {
         }
         self.look_for_late(probe, now);
         let places = match asked {
-            Asked::Quorum | Asked::All => asked.of(self.in_order(probe, now)),
-            Asked::Rest => {
+            ProbeScope::Quorum | ProbeScope::All => asked.of(self.in_order(probe, now)),
+            ProbeScope::Rest => {
                 let is_new = |place: &usize| self.asked.iter().all(|one| one.place != *place);
                 (0..self.acceptors.len()).filter(is_new).collect()
             }
@@ -181,7 +181,7 @@ mod tests {
     fn ask(
         probed: &mut Probed,
         acceptors: &Arc<[AcceptorClient]>,
-        of: (u64, Asked),
+        of: (u64, ProbeScope),
         at: Instant,
         answering: &[(u16, Duration)],
     ) -> Vec<u16> {
@@ -202,37 +202,38 @@ mod tests {
         let (mut probed, acceptors, now) = (Probed::new(), acceptors(), Instant::now());
         let all = [1, 2, 3].map(|port| (port, ms(1)));
         let asked: Vec<Vec<u16>> = (0..3)
-            .map(|probe| ask(&mut probed, &acceptors, (probe, Asked::Quorum), now, &all))
+            .map(|probe| ask(&mut probed, &acceptors, (probe, ProbeScope::Quorum), now, &all))
             .collect();
         assert_eq!(asked, [[1, 2], [2, 3], [3, 1]]);
-        assert_eq!(ask(&mut probed, &acceptors, (3, Asked::All), now, &[]), [1, 2, 3]);
+        assert_eq!(ask(&mut probed, &acceptors, (3, ProbeScope::All), now, &[]), [1, 2, 3]);
     }
 
     #[tokio::test]
     async fn who_does_not_answer_is_asked_last_for_a_while() {
         let (mut probed, acceptors, now) = (Probed::new(), acceptors(), Instant::now());
         let (two, three) = ((2, ms(1)), (3, ms(1)));
-        assert_eq!(ask(&mut probed, &acceptors, (0, Asked::Quorum), now, &[two]), [1, 2]);
+        assert_eq!(ask(&mut probed, &acceptors, (0, ProbeScope::Quorum), now, &[two]), [1, 2]);
         let now = now + ms(10);
-        assert_eq!(ask(&mut probed, &acceptors, (0, Asked::Rest), now, &[three]), [3]);
+        assert_eq!(ask(&mut probed, &acceptors, (0, ProbeScope::Rest), now, &[three]), [3]);
         for (probe, expected) in [(1, [2, 3]), (2, [3, 2]), (3, [2, 3])] {
-            let asked = ask(&mut probed, &acceptors, (probe, Asked::Quorum), now, &[two, three]);
+            let asked =
+                ask(&mut probed, &acceptors, (probe, ProbeScope::Quorum), now, &[two, three]);
             assert_eq!(asked, expected, "probe {probe}");
         }
         let later = now + LATE_FOR;
-        assert_eq!(ask(&mut probed, &acceptors, (6, Asked::Quorum), later, &[]), [1, 2]);
+        assert_eq!(ask(&mut probed, &acceptors, (6, ProbeScope::Quorum), later, &[]), [1, 2]);
     }
 
     #[tokio::test]
     async fn who_fails_at_once_makes_nobody_late_who_was_asked_with_it() {
         let (mut probed, acceptors, now) = (Probed::new(), acceptors(), Instant::now());
-        let asked = probed.next(&acceptors, (ProbeId(0), Asked::Quorum), now);
+        let asked = probed.next(&acceptors, (ProbeId(0), ProbeScope::Quorum), now);
         asked[0].1.failed();
-        assert_eq!(ask(&mut probed, &acceptors, (0, Asked::Rest), now, &[(3, ms(1))]), [3]);
+        assert_eq!(ask(&mut probed, &acceptors, (0, ProbeScope::Rest), now, &[(3, ms(1))]), [3]);
         asked[1].1.after(ms(1));
         let all = [(2, ms(1)), (3, ms(1))];
         for (probe, expected) in [(1, [2, 3]), (2, [3, 2]), (3, [2, 3])] {
-            let asked = ask(&mut probed, &acceptors, (probe, Asked::Quorum), now, &all);
+            let asked = ask(&mut probed, &acceptors, (probe, ProbeScope::Quorum), now, &all);
             assert_eq!(asked, expected, "probe {probe}");
         }
     }
@@ -241,9 +242,12 @@ mod tests {
     async fn who_was_asked_with_all_and_is_silent_is_asked_last_by_the_next() {
         let (mut probed, acceptors, now) = (Probed::new(), acceptors(), Instant::now());
         let (two, three) = ((2, ms(1)), (3, ms(1)));
-        assert_eq!(ask(&mut probed, &acceptors, (0, Asked::All), now, &[two, three]), [1, 2, 3]);
+        assert_eq!(
+            ask(&mut probed, &acceptors, (0, ProbeScope::All), now, &[two, three]),
+            [1, 2, 3]
+        );
         let later = now + LATE_FOR;
-        assert_eq!(ask(&mut probed, &acceptors, (3, Asked::Quorum), later, &[]), [2, 3]);
+        assert_eq!(ask(&mut probed, &acceptors, (3, ProbeScope::Quorum), later, &[]), [2, 3]);
     }
 
     #[tokio::test]
@@ -251,11 +255,11 @@ mod tests {
         let (mut probed, acceptors, now) = (Probed::new(), acceptors(), Instant::now());
         let answering = [(1, ms(1)), (2, ms(1)), (3, ms(9))];
         let asked: Vec<Vec<u16>> = (0..5)
-            .map(|probe| ask(&mut probed, &acceptors, (probe, Asked::Quorum), now, &answering))
+            .map(|probe| ask(&mut probed, &acceptors, (probe, ProbeScope::Quorum), now, &answering))
             .collect();
         assert_eq!(asked, [[1, 2], [2, 3], [1, 2], [1, 2], [2, 1]]);
         let later = now + LATE_FOR;
-        assert_eq!(ask(&mut probed, &acceptors, (5, Asked::Quorum), later, &[]), [3, 1]);
+        assert_eq!(ask(&mut probed, &acceptors, (5, ProbeScope::Quorum), later, &[]), [3, 1]);
     }
 
     #[tokio::test]
@@ -263,7 +267,7 @@ mod tests {
         let (mut probed, acceptors, now) = (Probed::new(), acceptors(), Instant::now());
         let answering = [(1, ms(1)), (2, ms(1)), (3, ms(3))];
         let asked: Vec<Vec<u16>> = (0..3)
-            .map(|probe| ask(&mut probed, &acceptors, (probe, Asked::Quorum), now, &answering))
+            .map(|probe| ask(&mut probed, &acceptors, (probe, ProbeScope::Quorum), now, &answering))
             .collect();
         assert_eq!(asked, [[1, 2], [2, 3], [3, 1]]);
     }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::checkpoints::WalStatus;
 use crate::machine::change::ChangeCounts;
 use crate::replica::status::Status;
-use crate::snapshot::Progress;
+use crate::snapshot::FetchProgress;
 
 /// A status, and what it takes to read the times in it.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Published {
     /// How long the WAL is, and whether it can be copied.
     pub(crate) wal: WalStatus,
     /// How far another replica's state has come, which takes the place of this one's.
-    pub(crate) fetched: Progress,
+    pub(crate) fetched: FetchProgress,
     /// What executing has changed since the process started.
     pub(crate) changes: ChangeCounts,
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::calls::url_of;
 use super::{Driver, DriverError, EffectHandlers};
 use crate::replica::event::{Input, NoAnswer, SnapshotFailure};
-use crate::snapshot::{FetchError, Progress, Wanted, fetch};
+use crate::snapshot::{FetchError, FetchProgress, Wanted, fetch};
 use crate::store;
 
 /// A state that only has to be adopted.
@@ -27,7 +27,7 @@ pub(super) struct Snapshots {
     pub(super) dir: PathBuf,
     pub(super) install: mpsc::Sender<NewState>,
     pub(super) inputs: mpsc::Sender<Input>,
-    pub(super) progress: watch::Sender<Progress>,
+    pub(super) progress: watch::Sender<FetchProgress>,
     pub(super) running: JoinSet<()>,
 }
 

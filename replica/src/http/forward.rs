@@ -27,7 +27,7 @@ use shared::query::Query;
 use shared::wire::{BodyLimit, Reply, Wire};
 
 use super::App;
-use super::mutation::{Asked, MutationRefused, Performed, perform};
+use super::mutation::{MutationKind, MutationRefused, Performed, perform};
 use super::refused::Refused;
 use crate::http::request::parameter::Parameter;
 use crate::machine::command::{Command, limits};
@@ -113,7 +113,7 @@ async fn taken(
     }
     match status.role {
         Role::Primary => {
-            let asked = Asked::of(&command.op);
+            let asked = MutationKind::of(&command.op);
             perform(app, (command, since, &asked), min_revision, deadline).await
         }
         Role::Backup | Role::Waiting => {

@@ -32,7 +32,7 @@ use super::App;
 use super::authorize::{Caller, Reading, Seen, TokenHolder, WHO, permit};
 use super::leases::BODY;
 use super::mutate::{finish, refuse_unsupported, submit, submitted};
-use super::mutation::{Asked, Held, Mutated, MutationRefused, Released, TenureRefused};
+use super::mutation::{Held, Mutated, MutationKind, MutationRefused, Released, TenureRefused};
 use super::openapi::content::{json, lines, sent};
 use super::openapi::{self, Entry};
 use super::paging::{KEYS, PIECE_TIME, Paging, Piece, Source};
@@ -125,7 +125,7 @@ async fn acquire_answer(app: &App, request: Request) -> Result<Response, Refused
     };
     let until = wait_until(&parts.headers, deadline, Duration::from_millis(wait_ms));
     let line = Line { app, name, lease };
-    let asked = Asked::Lock { name: line.name.clone(), lease };
+    let asked = MutationKind::Lock { name: line.name.clone(), lease };
     let mut performed = submitted(app, &parts.headers, line.ask(otherwise), deadline).await?;
     if let (Mutated::LockAwaited { revision, since }, Some(waiting)) = (&performed.mutated, waiting)
     {

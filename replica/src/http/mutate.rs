@@ -22,7 +22,7 @@ use shared::wire::{BodyLimit, read_in_time};
 
 use super::authorize::{Seen, TokenHolder, author, permit, refuse};
 use super::forward::{ForwardedCommand, forward};
-use super::mutation::{Asked, Gone, MutationRefused, Performed, Written, perform};
+use super::mutation::{Gone, MutationKind, MutationRefused, Performed, Written, perform};
 use super::openapi::content::{json, text};
 use super::openapi::{self, Entry, field};
 use super::refused::Refused;
@@ -227,7 +227,7 @@ pub(super) async fn submit(
     op: Op,
     deadline: Deadline,
 ) -> Result<Response, Refused> {
-    let asked = Asked::of(&op);
+    let asked = MutationKind::of(&op);
     Ok(submitted(app, &parts.headers, op, deadline).await?.response(&asked))
 }
 
@@ -261,7 +261,7 @@ pub(super) async fn submitted_by(
 ) -> Result<Performed, Refused> {
     let min_revision = min_revision(headers)?;
     let op = op.done_by(author);
-    let asked = Asked::of(&op);
+    let asked = MutationKind::of(&op);
     let named = repeatable(headers)?;
     let command = command(op, idempotency_key(headers)?, named);
     let since = named.map(|named| named.since);

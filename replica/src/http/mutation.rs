@@ -76,7 +76,7 @@ pub(crate) enum Mutated {
 
 /// What was asked for, as far as the answer needs it.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(super) enum MutationKind {
     /// A mutation of this key, or of these keys.
     Key(String),
     /// A transaction.
@@ -91,7 +91,7 @@ pub(super) enum Asked {
     Lock { name: String, lease: LeaseId },
 }
 
-impl Asked {
+impl MutationKind {
     /// What a command asks for.
     pub(super) fn of(op: &Op) -> Self {
         match op {
@@ -194,7 +194,7 @@ pub(crate) enum NotCounted {
 /// Has a command executed by this replica, which should be the primary.
 pub(super) async fn perform(
     app: &App,
-    (command, since, asked): (Command, Option<Slot>, &Asked),
+    (command, since, asked): (Command, Option<Slot>, &MutationKind),
     min_revision: Option<Revision>,
     deadline: Deadline,
 ) -> Result<Performed, MutationRefused> {
@@ -219,12 +219,14 @@ pub(super) async fn perform(
             performed(counted(app, deleted, revision, deadline).await?)
         }
         CommandOutcome::LeaseRevoked { revision } => {
-            let Asked::Lease(lease) = asked else { unreachable!("{asked:?} revokes no lease") };
+            let MutationKind::Lease(lease) = asked else {
+                unreachable!("{asked:?} revokes no lease")
+            };
             let deleted = CountQuery::of_lease(*lease, revision);
             performed(counted(app, deleted, revision, deadline).await?)
         }
         CommandOutcome::Txn(outcome) => {
-            let Asked::Txn(txn) = asked else { unreachable!("{asked:?} is no transaction") };
+            let MutationKind::Txn(txn) = asked else { unreachable!("{asked:?} is no transaction") };
             let revision = outcome.revision;
             let counting = deadline.bound(txn::counted(app, txn, outcome, deadline)).await;
             match counting.unwrap_or(Err(NotCounted::Late)) {

@@ -26,7 +26,7 @@ use crate::http::request::parameter::VERBOSE;
 use crate::machine::chain::ChainHash;
 use crate::machine::state::RemovedReplica;
 use crate::replica::status::{Leader, Missing, Status};
-use crate::snapshot::Progress;
+use crate::snapshot::FetchProgress;
 
 /// Not having known itself current for longer than this makes a replica not ready: a few
 /// probes went unanswered.
@@ -277,7 +277,7 @@ pub(super) fn checks(published: &Published, acceptors: usize) -> Vec<Check> {
 
 /// How far another replica's state has come, where that is fetched or could not be had.
 fn fetched(published: &Published) -> Option<String> {
-    let Progress { bytes, total, failed } = &published.fetched;
+    let FetchProgress { bytes, total, failed } = &published.fetched;
     let present = published.status.snapshot_from.as_ref().map(|from| match total {
         Some(total) => format!("it fetches the state of {from}, {bytes} of {total} bytes are here"),
         None => format!("it waits for {from} to make a snapshot of its state"),

@@ -30,7 +30,7 @@ pub use crate::machine::outcome::{
     CommandOutcome, Delivery, Executed, ExecutedCommand, ExecutionReport, RollbackRefused,
     SlotOutcome, VoidReason,
 };
-pub use crate::machine::run::{Decoded, Progress, Run};
+pub use crate::machine::run::{Decoded, Run, RunStep};
 use crate::machine::state::{Meta, RemovedReplica, ReplicatedState};
 use crate::machine::txn::evaluate::{Evaluated, Taken};
 use crate::machine::txn::result::TxnOutcome;

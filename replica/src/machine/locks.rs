@@ -148,7 +148,7 @@ pub type LockRows = BTreeMap<(String, Revision), Option<Claim>>;
 
 /// What came of asking for a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum AcquireResult {
     /// It held it before.
     Holds(Revision),
     /// It holds it from this revision on.
@@ -242,33 +242,33 @@ impl Locks {
         lease: LeaseId,
         otherwise: Otherwise,
         revision: Revision,
-    ) -> Asked {
+    ) -> AcquireResult {
         let claim = self.claim(name, lease);
         if let Some((_, Claim { fence: Some(fence), .. })) = claim {
-            return Asked::Holds(fence);
+            return AcquireResult::Holds(fence);
         }
         let Some(holder) = self.holder(name) else {
             if self.claims >= limits::CLAIMS {
-                return Asked::TooMany;
+                return AcquireResult::TooMany;
             }
             let claim = Claim { lease, fence: Some(revision) };
             self.insert(name.to_owned(), revision, claim);
-            return Asked::Acquired;
+            return AcquireResult::Acquired;
         };
         match (otherwise, claim) {
-            (Otherwise::Wait, Some((since, _))) => Asked::Waits { since, is_new: false },
+            (Otherwise::Wait, Some((since, _))) => AcquireResult::Waits { since, is_new: false },
             (Otherwise::Wait, None) => {
                 if self.claims >= limits::CLAIMS || self.by_name[name].len() > limits::WAITERS {
-                    return Asked::TooMany;
+                    return AcquireResult::TooMany;
                 }
                 self.insert(name.to_owned(), revision, Claim { lease, fence: None });
-                Asked::Waits { since: revision, is_new: true }
+                AcquireResult::Waits { since: revision, is_new: true }
             }
             (Otherwise::Leave, Some((since, _))) => {
                 self.remove(name, since);
-                Asked::Busy { holder, has_left: true }
+                AcquireResult::Busy { holder, has_left: true }
             }
-            (Otherwise::Leave, None) => Asked::Busy { holder, has_left: false },
+            (Otherwise::Leave, None) => AcquireResult::Busy { holder, has_left: false },
         }
     }
 

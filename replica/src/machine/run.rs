@@ -86,7 +86,7 @@ fn decode_commands(value: &[u8], commands: &[u8]) -> Result<Commands, Unreadable
 
 /// How far a run has come.
 #[derive(Debug)]
-pub enum Progress {
+pub enum RunStep {
     /// The next command looks at something that is not loaded: this is that, and what is
     /// lacking for those after it as far as it can be told.
     Lacks(Needs),
@@ -177,17 +177,17 @@ impl Run {
     /// When the first entry is not the slot that is due, or what a command looks at is not
     /// loaded though it was not said to be lacking.
     #[must_use]
-    pub fn advance(&mut self, state: &mut ReplicatedState) -> Progress {
+    pub fn advance(&mut self, state: &mut ReplicatedState) -> RunStep {
         while let Some(entry) = self.entries.get(self.executed.len()).cloned() {
             let outcome = match self.advance_slot(&entry, state) {
                 Ok(outcome) => outcome,
-                Err(lacking) => return Progress::Lacks(*lacking),
+                Err(lacking) => return RunStep::Lacks(*lacking),
             };
             self.executed.push(finish_slot(state, &entry, outcome));
         }
         let slots = std::mem::take(&mut self.executed);
         let next_expiry_ms = state.next_expiry_ms();
-        Progress::Done(ExecutionReport { slots, meta: state.meta().clone(), next_expiry_ms })
+        RunStep::Done(ExecutionReport { slots, meta: state.meta().clone(), next_expiry_ms })
     }
 
     /// Executes the slot at hand on to its end.
@@ -276,8 +276,8 @@ impl Run {
     #[must_use]
     pub fn apply(mut self, state: &mut ReplicatedState) -> ExecutionReport {
         match self.advance(state) {
-            Progress::Done(report) => report,
-            Progress::Lacks(needs) => panic!("executing lacks what was not loaded: {needs:?}"),
+            RunStep::Done(report) => report,
+            RunStep::Lacks(needs) => panic!("executing lacks what was not loaded: {needs:?}"),
         }
     }
 }

@@ -369,7 +369,7 @@ pub enum Effect {
         /// Names it in [`Input::ProbeReply`].
         probe: ProbeId,
         /// Which of them.
-        asked: Asked,
+        asked: ProbeScope,
     },
     /// Send a heartbeat.
     Heartbeat {
@@ -419,7 +419,7 @@ pub enum Effect {
 
 /// Which acceptors a probe asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Asked {
+pub enum ProbeScope {
     /// A majority: for each probe another one, so that all have as much to do, and best
     /// none that did not answer of late.
     Quorum,
@@ -429,7 +429,7 @@ pub enum Asked {
     All,
 }
 
-impl Asked {
+impl ProbeScope {
     /// Takes these of all acceptors, which are in the order in which they are best asked.
     #[must_use]
     pub fn of<T>(self, mut acceptors: Vec<T>) -> Vec<T> {

@@ -29,7 +29,7 @@ use crate::replica::history::History;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Installing {
     /// Who is asked for one now.
-    asked: Option<Asked>,
+    asked: Option<AskedSource>,
     /// After one that could not be had.
     pub(super) not_before: Duration,
     /// How many could not be had, or were of no use: by it the next one is asked of somebody
@@ -58,7 +58,7 @@ pub(super) enum Lacks {
 
 /// One that is under way.
 #[derive(Clone, Debug)]
-struct Asked {
+struct AskedSource {
     from: Name,
     at: Duration,
 }
@@ -79,7 +79,7 @@ impl Replica {
             return false;
         }
         let Some(source) = self.snapshot_source() else { return false };
-        self.installing.asked = Some(Asked { from: source.name.clone(), at: now });
+        self.installing.asked = Some(AskedSource { from: source.name.clone(), at: now });
         let after = self.config.snapshot_patience;
         effects.push(Effect::Arm { timer: Timer::Fetch, after, jitter: Duration::ZERO });
         effects.push(Effect::FetchSnapshot { source, cluster });

@@ -40,7 +40,7 @@ use shared::message::{Roster, Watermarks};
 
 use crate::replica::WrongHistory;
 use crate::replica::config::Config;
-use crate::replica::event::{Asked, Effect, NoAnswer, ProbeId, RequestId, Timer};
+use crate::replica::event::{Effect, NoAnswer, ProbeId, ProbeScope, RequestId, Timer};
 
 /// Reads, each with the number of probes that had been sent when it arrived.
 type Readers = BTreeMap<RequestId, u64>;
@@ -75,7 +75,7 @@ struct Probe {
     executed_below: Slot,
     readers: Readers,
     /// Whether only a quorum was asked so far, or all.
-    asked: Asked,
+    asked: ProbeScope,
     answers: BTreeMap<AcceptorId, Watermarks>,
     unanswered: usize,
 }
@@ -86,7 +86,7 @@ struct Concluded {
     id: ProbeId,
     sent_at: Duration,
     executed_below: Slot,
-    asked: Asked,
+    asked: ProbeScope,
     answers: BTreeMap<AcceptorId, Watermarks>,
     verdict: Verdict,
 }
@@ -201,19 +201,23 @@ impl QuorumReads {
             effects.push(Effect::Arm { timer, after, jitter: Duration::ZERO });
         };
         arm(Timer::Probe, self.timeout);
-        if asked == Asked::Quorum {
+        if asked == ProbeScope::Quorum {
             arm(Timer::ProbeRest, self.patience);
         }
     }
 
     /// Where a quorum is all there is, or none answered of late, there is nothing to wait for
     /// before all are asked; nor where reads wait for a vote that another quorum may lack.
-    fn whom(&self, now: Duration, readers: &Readers) -> Asked {
+    fn whom(&self, now: Duration, readers: &Readers) -> ProbeScope {
         let is_quorum_less = self.acceptors > 2;
         let is_overdue =
             |waiting: &Waiting| !waiting.readers.is_empty() && waiting.since + self.patience <= now;
         let may_do = is_quorum_less && self.quorum_answers && !readers.is_empty();
-        if may_do && !self.waiting.values().any(is_overdue) { Asked::Quorum } else { Asked::All }
+        if may_do && !self.waiting.values().any(is_overdue) {
+            ProbeScope::Quorum
+        } else {
+            ProbeScope::All
+        }
     }
 
     /// Has the latest probe ask those, too, whom it has not asked, where they may be of use:
@@ -226,8 +230,8 @@ impl QuorumReads {
             }
             (State::Idle | State::BackingOff, None) => return,
         };
-        if std::mem::replace(asked, Asked::All) == Asked::Quorum {
-            effects.push(Effect::Probe { probe, asked: Asked::Rest });
+        if std::mem::replace(asked, ProbeScope::All) == ProbeScope::Quorum {
+            effects.push(Effect::Probe { probe, asked: ProbeScope::Rest });
         }
     }
 
@@ -267,11 +271,11 @@ impl QuorumReads {
             return verdict;
         }
         match current.asked {
-            Asked::Quorum if current.unanswered > 0 || heard > self.acceptors / 2 => {
+            ProbeScope::Quorum if current.unanswered > 0 || heard > self.acceptors / 2 => {
                 self.ask_rest(effects)
             }
-            Asked::All | Asked::Rest if heard >= self.acceptors => self.back_off(effects),
-            Asked::Quorum | Asked::All | Asked::Rest => {}
+            ProbeScope::All | ProbeScope::Rest if heard >= self.acceptors => self.back_off(effects),
+            ProbeScope::Quorum | ProbeScope::All | ProbeScope::Rest => {}
         }
         None
     }

@@ -41,7 +41,8 @@ use crate::machine::format;
 use crate::machine::identity::RequestIdentity;
 use crate::machine::state::ReplicatedState;
 use crate::replica::event::{
-    Answer, Asked, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, SnapshotFailure, SourceKind,
+    Answer, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, ProbeScope, SnapshotFailure,
+    SourceKind,
 };
 
 fn ms(milliseconds: u64) -> Duration {
@@ -185,13 +186,13 @@ fn learned(below: u64) -> Effect {
     Effect::Learned { below: Slot(below) }
 }
 
-fn probe(probe: u64, asked: Asked) -> Effect {
+fn probe(probe: u64, asked: ProbeScope) -> Effect {
     Effect::Probe { probe: ProbeId(probe), asked }
 }
 
 /// A probe of a quorum, for reads.
 fn asks(number: u64) -> [Effect; 3] {
-    [probe(number, Asked::Quorum), arm(Timer::Probe, 1_000, 0), arm(Timer::ProbeRest, 10, 0)]
+    [probe(number, ProbeScope::Quorum), arm(Timer::Probe, 1_000, 0), arm(Timer::ProbeRest, 10, 0)]
 }
 
 fn release(ids: &[u64], executed_below: u64, revision: u64) -> Effect {

@@ -94,7 +94,7 @@ pub(crate) enum FetchError {
 
 /// How far one has come, and why the last one could not be had.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub(crate) struct FetchProgress {
     /// How much has come of the one that is under way, in bytes …
     pub(crate) bytes: u64,
     /// … and how long that is, once it is made.
@@ -122,7 +122,7 @@ pub(crate) struct Wanted {
 /// are executed in it. Of one that cannot be had nothing is left.
 pub(crate) async fn fetch(
     wanted: &Wanted,
-    progress: &watch::Sender<Progress>,
+    progress: &watch::Sender<FetchProgress>,
 ) -> Result<Slot, FetchError> {
     progress.send_modify(|progress| (progress.bytes, progress.total) = (0, None));
     let fetched = make_state(wanted, progress).await;
@@ -136,7 +136,7 @@ pub(crate) async fn fetch(
 
 async fn make_state(
     wanted: &Wanted,
-    progress: &watch::Sender<Progress>,
+    progress: &watch::Sender<FetchProgress>,
 ) -> Result<Slot, FetchError> {
     let Wanted { source, cluster, joined_at, replica, dir } = wanted;
     store::discard(dir)?;
@@ -163,7 +163,7 @@ struct Source {
 struct Part<'a> {
     file: File,
     bytes: u64,
-    progress: &'a watch::Sender<Progress>,
+    progress: &'a watch::Sender<FetchProgress>,
     /// Of which snapshot it is a part.
     etag: Option<HeaderValue>,
 }
@@ -173,7 +173,7 @@ async fn download(
     Source { client, cluster }: &Source,
     path: &Path,
     patience: Patience,
-    progress: &watch::Sender<Progress>,
+    progress: &watch::Sender<FetchProgress>,
 ) -> Result<u64, FetchError> {
     let mut part = Part { file: File::create(path).await?, bytes: 0, progress, etag: None };
     let mut stalls = 0;

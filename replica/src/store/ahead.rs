@@ -22,7 +22,7 @@ use super::statements::Statements;
 use super::storing::{self, LogRow, Unstored};
 use super::tables::{self, Tables};
 use super::tenure;
-use crate::machine::execute::{ExecutionReport, Progress, Run};
+use crate::machine::execute::{ExecutionReport, Run, RunStep};
 use crate::machine::format;
 use crate::machine::keys::{KeyRows, LoadedKeys, VersionRow};
 use crate::machine::state::{Loaded, Meta, Needs, ReplicatedState, Rows, Whole};
@@ -130,8 +130,8 @@ impl Ahead {
         let epoch = self.state.meta().epoch();
         let report = loop {
             match run.advance(&mut self.state) {
-                Progress::Done(report) => break report,
-                Progress::Lacks(needs) => {
+                RunStep::Done(report) => break report,
+                RunStep::Lacks(needs) => {
                     let found = match self.find(&needs) {
                         Some(found) => found,
                         None => {

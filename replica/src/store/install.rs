@@ -103,7 +103,7 @@ fn is_newer(next: &Path, state: &Path) -> bool {
 
 /// The same of the state that is in place, whose WAL stays as it is: nothing is noted of its
 /// copying here.
-fn progress_of_old(state: &Path) -> Result<Progress, OpenError> {
+fn progress_of_old(state: &Path) -> Result<ExecutedMark, OpenError> {
     if let Some(damage) = copying::damage(state)? {
         return Err(damage);
     }
@@ -117,9 +117,9 @@ fn progress_of_old(state: &Path) -> Result<Progress, OpenError> {
 }
 
 /// How far a state is, and of which cluster.
-type Progress = (i64, Option<i64>);
+type ExecutedMark = (i64, Option<i64>);
 
-fn progress(connection: &Connection) -> rusqlite::Result<Progress> {
+fn progress(connection: &Connection) -> rusqlite::Result<ExecutedMark> {
     let sql = "SELECT executed_below, cluster FROM meta";
     connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
 }

@@ -14,7 +14,7 @@ use shared::ids::{ClusterId, Name, Slot};
 use shared::message::{Service, View};
 
 use super::message::{DigestOutcome, DigestReply};
-use super::verdict::{Asked, Check, judge};
+use super::verdict::{AskedReplica, Check, judge};
 use super::{READ_AT_MOST, Verification};
 use crate::store::DIGEST_FORMAT;
 
@@ -44,7 +44,7 @@ pub(crate) enum NotChecked {
 
 /// What one slot came to.
 enum Round {
-    Compared(Vec<Asked>),
+    Compared(Vec<AskedReplica>),
     /// This replica was beyond.
     Passed {
         executed_below: Slot,
@@ -175,7 +175,7 @@ impl Verification {
                 }
                 Ok(DigestOutcome::NotGiven { reason }) | Err(reason) => Err(reason),
             };
-            asked.push(Asked { replica, in_view, said });
+            asked.push(AskedReplica { replica, in_view, said });
         }
         if !is_last && read == 0 && not_there > 0 {
             return Round::NobodyThere;

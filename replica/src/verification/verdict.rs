@@ -11,7 +11,7 @@ use crate::store::StateDigest;
 
 /// A replica, and what it said.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct AskedReplica {
     pub(crate) replica: Name,
     /// Whether the view names it: only those make a majority.
     pub(crate) in_view: bool,
@@ -73,7 +73,7 @@ pub(crate) enum Verdict {
 impl Check {
     /// One for the contract.
     pub(crate) fn example() -> Self {
-        let one = |number: u8, keys: u8, in_view| Asked {
+        let one = |number: u8, keys: u8, in_view| AskedReplica {
             replica: format!("replica-{number}").parse().expect("a name"),
             in_view,
             said: Ok(StateDigest::example(keys)),
@@ -102,16 +102,16 @@ impl Check {
 const LEAST_MAJORITY: usize = 2;
 
 /// Compares what replicas said of their states below a slot, in a view of so many.
-pub(crate) fn judge(executed_below: Slot, view: usize, asked: &[Asked]) -> Check {
-    let mut groups: BTreeMap<ChainHash, Vec<&Asked>> = BTreeMap::new();
+pub(crate) fn judge(executed_below: Slot, view: usize, asked: &[AskedReplica]) -> Check {
+    let mut groups: BTreeMap<ChainHash, Vec<&AskedReplica>> = BTreeMap::new();
     for replica in asked {
         if let Ok(digest) = &replica.said {
             groups.entry(digest.whole()).or_default().push(replica);
         }
     }
-    let of_view = |group: &[&Asked]| group.iter().filter(|replica| replica.in_view).count();
+    let of_view = |group: &[&AskedReplica]| group.iter().filter(|replica| replica.in_view).count();
     let is_majority =
-        |group: &&Vec<&Asked>| of_view(group) >= LEAST_MAJORITY && of_view(group) * 2 > view;
+        |group: &&Vec<&AskedReplica>| of_view(group) >= LEAST_MAJORITY && of_view(group) * 2 > view;
     let majority = groups.values().find(is_majority);
     // Of the most, where there is no majority: what the others are shown to differ from.
     let largest = groups.values().max_by_key(|group| (of_view(group), group.len()));
@@ -122,11 +122,11 @@ pub(crate) fn judge(executed_below: Slot, view: usize, asked: &[Asked]) -> Check
         1 => Overall::Incomplete,
         _ => Overall::Diverged,
     };
-    let checked = |replica: &Asked| {
+    let checked = |replica: &AskedReplica| {
         let (verdict, detail) = match (&replica.said, common) {
             (Err(why), _) => (Verdict::NotCompared, Some(why.clone())),
             (Ok(_), None) => (Verdict::NotCompared, None),
-            (Ok(own), Some((group, Asked { said: Ok(theirs), .. }))) => {
+            (Ok(own), Some((group, AskedReplica { said: Ok(theirs), .. }))) => {
                 let is_common = own.whole() == theirs.whole();
                 let names: Vec<&str> = group.iter().map(|one| one.replica.as_str()).collect();
                 let differs = || {
@@ -140,7 +140,7 @@ pub(crate) fn judge(executed_below: Slot, view: usize, asked: &[Asked]) -> Check
                     (false, false) => (Verdict::Differs, differs()),
                 }
             }
-            (Ok(_), Some((_, Asked { said: Err(_), .. }))) => {
+            (Ok(_), Some((_, AskedReplica { said: Err(_), .. }))) => {
                 unreachable!("those of a group have said something")
             }
         };
@@ -173,8 +173,8 @@ mod tests {
         digest
     }
 
-    fn asked(said: &[Option<u8>]) -> Vec<Asked> {
-        let of = |(number, said): (usize, &Option<u8>)| Asked {
+    fn asked(said: &[Option<u8>]) -> Vec<AskedReplica> {
+        let of = |(number, said): (usize, &Option<u8>)| AskedReplica {
             replica: format!("replica-{}", number + 1).parse().unwrap(),
             in_view: true,
             said: said.map(|keys| digest(1, keys)).ok_or_else(|| "it is away".to_owned()),

@@ -72,7 +72,7 @@ pub enum Sources {
 
 /// What was told last.
 #[derive(Debug)]
-pub struct Heard {
+pub struct Observer {
     sources: Sources,
     cluster: Option<ClusterId>,
     ballot: Option<Ballot>,
@@ -104,7 +104,7 @@ impl Mark {
     }
 }
 
-impl Heard {
+impl Observer {
     /// Nothing yet.
     #[must_use]
     pub fn new(sources: Sources) -> Self {
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_is_older_than_what_was_told_is_no_news_whoever_says_it() {
-        let mut heard = Heard::new(Sources::Many);
+        let mut heard = Observer::new(Sources::Many);
         assert_eq!(names(&heard.take(NOW, "a", &of_epoch(3))), ["view"]);
         assert!(heard.take(NOW, "b", &of_epoch(2)).is_empty());
         assert!(heard.take(NOW, "b", &of_epoch(3)).is_empty());
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn what_was_told_of_another_cluster_silences_nothing_of_this_one() {
-        let mut heard = Heard::new(Sources::Many);
+        let mut heard = Observer::new(Sources::Many);
         let of = |cluster, epoch| Seen { cluster: Some(ClusterId(cluster)), ..of_epoch(epoch) };
         assert_eq!(names(&heard.take(NOW, "a", &of(1, 9))), ["roster", "view"]);
         assert_eq!(names(&heard.take(NOW, "a", &of(2, 1))), ["roster", "view"]);
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn how_far_all_is_executed_is_believed_of_this_cluster_and_within_bounds() {
-        let mut heard = Heard::new(Sources::Many);
+        let mut heard = Observer::new(Sources::Many);
         let mut after = |cluster: Option<u64>, below| {
             let (cluster, executed_below) = (cluster.map(ClusterId), Slot(below));
             heard.take(NOW, "a", &Seen { cluster, executed_below, ..Seen::default() });
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_leader_that_is_lost_is_told_and_so_is_its_return() {
-        let mut heard = Heard::new(Sources::One);
+        let mut heard = Observer::new(Sources::One);
         assert!(heard.take(NOW, "a", &Seen::default()).is_empty(), "none was known");
         heard.take(NOW, "a", &led(5));
         let lost = heard.take(NOW, "a", &Seen::default());
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn marks_that_move_all_the_time_are_told_now_and_then_and_never_back() {
-        let mut heard = Heard::new(Sources::One);
+        let mut heard = Observer::new(Sources::One);
         let at = |below| Seen {
             trimmed_below: Slot(below),
             compacted_below: Revision(below),
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_warning_is_told_when_it_begins_and_when_it_ends() {
-        let mut heard = Heard::new(Sources::One);
+        let mut heard = Observer::new(Sources::One);
         let warned = |text: &str| Seen {
             warnings: BTreeMap::from([("storage".to_owned(), text.to_owned())]),
             ..Seen::default()

@@ -14,7 +14,7 @@ use hyper::body::Body as _;
 use super::access;
 use crate::metrics::{Counter, HistogramWithExemplars, Labels, Metrics, Series};
 use crate::spans;
-use crate::telemetry::{Asked, RequestTrace, Traced};
+use crate::telemetry::{RequestTrace, RequestedTraces, Traced};
 
 /// The routes of all services, which make no spans.
 const COMMON: [(&str, &str); 5] = [
@@ -69,7 +69,7 @@ pub struct Requests {
     /// In order of path and method.
     routes: Vec<Route>,
     other: Counts,
-    asked: Asked,
+    asked: RequestedTraces,
 }
 
 impl Requests {
@@ -80,7 +80,7 @@ impl Requests {
         let route = |(method, path, span)| Route { method, path, span, counts: Counts::new() };
         let mut routes: Vec<Route> = spans.chain(polls).map(route).collect();
         routes.sort_by_key(|route| (route.path, route.method));
-        let asked = Asked::of(traced.service);
+        let asked = RequestedTraces::of(traced.service);
         let requests = Self { routes, other: Counts::new(), asked };
         requests.register(metrics);
         requests

@@ -8,7 +8,7 @@ use opentelemetry::trace::TraceContextExt as _;
 use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::sample::{Asked, is_first_of_interval};
+use super::sample::{RequestedTraces, is_first_of_interval};
 use super::setup::{is_exporting, is_recording};
 use super::{TraceContext, extract, in_context, set_parent};
 use crate::message::Service;
@@ -53,7 +53,7 @@ impl RequestTrace {
         method: &Method,
         route: &str,
         headers: &HeaderMap,
-        asked: &Asked,
+        asked: &RequestedTraces,
     ) -> Self {
         let mut caller = extract(headers);
         let mut parent = TraceContext::of(&caller);
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn past_what_may_be_asked_for_a_trace_goes_on_without_being_recorded() {
-        let (asked, mut headers) = (Asked::of(Service::Balancer), HeaderMap::new());
+        let (asked, mut headers) = (RequestedTraces::of(Service::Balancer), HeaderMap::new());
         let context = TraceContext { trace_id: [7; 16], span_id: [9; 8], flags: 1 };
         super::super::inject(&context.to_context(), &mut headers);
         let begun = || {

@@ -60,9 +60,9 @@ type Bucket = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddlewar
 
 /// The recordings that are asked for, of which there are so many (GCRA).
 #[derive(Debug)]
-pub struct Asked(Bucket);
+pub struct RequestedTraces(Bucket);
 
-impl Asked {
+impl RequestedTraces {
     /// None asked for yet.
     #[must_use]
     pub fn of(service: Service) -> Self {
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn of_those_that_ask_for_it_no_more_are_recorded_than_a_service_can_do() {
-        let (asked, began) = (Asked::of(Service::Balancer), Instant::now());
+        let (asked, began) = (RequestedTraces::of(Service::Balancer), Instant::now());
         let most = asked_per_second(Service::Balancer).get();
         let taken = (0..100_000).filter(|_| asked.takes()).count();
         let seconds = began.elapsed().as_secs_f64();

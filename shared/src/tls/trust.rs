@@ -167,11 +167,11 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 }
 
 /// A certificate, with those between it and its authority, and its key.
-pub(super) type Own = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+pub(super) type OwnCertificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 pub(super) fn calls_with(
     roots: Arc<RootCertStore>,
-    own: Option<Own>,
+    own: Option<OwnCertificate>,
 ) -> Result<Arc<CallsWith>, Error> {
     let ends = own.as_ref().and_then(|(chain, _key)| ends_of(chain.first()?));
     let builder = ClientConfig::builder_with_provider(provider())

@@ -2,7 +2,7 @@
 //! the state is the same.
 
 use bytes::Bytes;
-use replica::machine::execute::{Executed, Progress, Run, apply};
+use replica::machine::execute::{Executed, Run, RunStep, apply};
 use replica::machine::format;
 use replica::machine::state::{Loaded, Meta, ReplicatedState, Whole};
 use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Slot};
@@ -38,8 +38,8 @@ pub(super) fn decode(bytes: &[u8]) {
     let mut partial = ReplicatedState::partial(Meta::default(), Whole::default());
     let in_rounds = loop {
         match run.advance(&mut partial) {
-            Progress::Done(report) => break report,
-            Progress::Lacks(needs) => partial.load(needs, Loaded::default()),
+            RunStep::Done(report) => break report,
+            RunStep::Lacks(needs) => partial.load(needs, Loaded::default()),
         }
     };
     assert_eq!(in_rounds, report, "on the records it asked for");

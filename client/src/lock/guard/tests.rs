@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::timeout;
 
 use super::*;
-use crate::stub::{Asked, Said, Stub};
+use crate::stub::{ReceivedRequest, Said, Stub};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// So long that a busy machine comes to renew it in time, and no longer.
@@ -11,7 +11,7 @@ const TTL: Duration = Duration::from_secs(9);
 
 /// A server that has a lease, and a lock for it; renewals are answered so.
 async fn server(renewed: impl Fn() -> Said + Send + Sync + 'static) -> Stub {
-    Stub::start(move |asked: &Asked, _| {
+    Stub::start(move |asked: &ReceivedRequest, _| {
         let ok = |body: &str| Said::Answer(200, body.to_owned());
         match asked.line.as_str() {
             line if line.starts_with("POST /v1/leases ") => {
@@ -54,7 +54,7 @@ async fn a_lock_is_held_for_as_long_as_its_lease_is_renewed_and_then_given_up() 
     assert_eq!(asked.header("idempotency-key"), None, "its answer is that of the moment");
     // The last of them is sent when the lease would be long over, had none been answered.
     let renewals = async {
-        let is_renewal = |asked: &&Asked| asked.line.contains("/renew ");
+        let is_renewal = |asked: &&ReceivedRequest| asked.line.contains("/renew ");
         while stub.asked().iter().filter(is_renewal).count() <= RENEWALS as usize {
             sleep(SECOND / 20).await;
         }

@@ -29,7 +29,7 @@ fn handle(waiting: usize) -> (Handle, mpsc::Receiver<Message>) {
     let mut metrics = Metrics::new(Service::Replica, &"replica-1".parse().unwrap());
     let measured = Measured::register(&mut metrics);
     let (_publish, access) = watch::channel(Arc::default());
-    let heard = Heard { published, access };
+    let heard = Subscriptions { published, access };
     (Handle::new(messages, heard, LockWaits::new(9), measured), queue)
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared::ids::{LeaseId, Revision};
 use shared::problem::{self, Problem, Retryable};
 
-use super::{Asked, Mutated, said};
+use super::{Mutated, MutationKind, said};
 use crate::machine::command::limits;
 use crate::machine::locks::Holder;
 
@@ -149,19 +149,19 @@ impl Released<'static> {
 ///
 /// # Panics
 /// When it has to do with neither leases nor locks, or something else was asked for.
-pub(super) fn response(mutated: &Mutated, asked: &Asked) -> Response {
+pub(super) fn response(mutated: &Mutated, asked: &MutationKind) -> Response {
     match (mutated, asked) {
-        (Mutated::LeaseGranted { revision }, Asked::Grant { ttl_ms }) => {
+        (Mutated::LeaseGranted { revision }, MutationKind::Grant { ttl_ms }) => {
             granted(LeaseId(revision.0), *ttl_ms, *revision)
         }
-        (Mutated::LeaseRenewed { revision, ttl_ms }, Asked::Lease(id)) => {
+        (Mutated::LeaseRenewed { revision, ttl_ms }, MutationKind::Lease(id)) => {
             let renewed = Renewed { id: *id, ttl_ms: *ttl_ms, remaining_ms: *ttl_ms };
             said(&renewed, *revision)
         }
-        (Mutated::LockHeld { revision, fence }, Asked::Lock { name, lease }) => {
+        (Mutated::LockHeld { revision, fence }, MutationKind::Lock { name, lease }) => {
             said(&Held { name, lease: *lease, fence: *fence }, *revision)
         }
-        (Mutated::LockReleased { revision }, Asked::Lock { name, .. }) => {
+        (Mutated::LockReleased { revision }, MutationKind::Lock { name, .. }) => {
             said(&Released { name, revision: *revision }, *revision)
         }
         (mutated, asked) => unreachable!("{mutated:?} is no answer to {asked:?}"),

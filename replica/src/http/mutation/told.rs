@@ -7,7 +7,7 @@ use serde::Serialize;
 use shared::ids::{Revision, Slot};
 use shared::wire;
 
-use super::{Asked, Mutated, Performed, REPLAYED, access, tenure, txn};
+use super::{Mutated, MutationKind, Performed, REPLAYED, access, tenure, txn};
 use crate::http::reading::REVISION;
 use crate::http::request::conditions::etag;
 use crate::machine::execute::Delivery;
@@ -85,7 +85,7 @@ impl Compacted {
 
 impl Performed {
     /// The answer to the client that asked for this.
-    pub(in crate::http) fn response(self, asked: &Asked) -> Response {
+    pub(in crate::http) fn response(self, asked: &MutationKind) -> Response {
         let mut response = self.mutated.response(asked);
         match self.delivery {
             Delivery::First => {}
@@ -99,7 +99,7 @@ impl Performed {
 
 impl Mutated {
     /// The answer to the client that asked for this.
-    fn response(self, asked: &Asked) -> Response {
+    fn response(self, asked: &MutationKind) -> Response {
         let key = asked.key();
         match self {
             Self::Txn(outcome) => txn::response(asked, &outcome),

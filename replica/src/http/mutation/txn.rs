@@ -10,7 +10,7 @@ use shared::ids::Revision;
 
 use super::super::App;
 use super::super::render::RenderedItem;
-use super::{Asked, NotCounted, count_deleted, said};
+use super::{MutationKind, NotCounted, count_deleted, said};
 use crate::machine::txn::result::{TxnOutcome, TxnResult, counted_prefixes};
 use crate::machine::txn::{Guards, Txn, TxnOp};
 use crate::store::CountQuery;
@@ -77,15 +77,15 @@ enum RenderedResult<'a> {
 }
 
 /// The answer to the client that asked for the transaction.
-pub(super) fn response(asked: &Asked, outcome: &TxnOutcome) -> Response {
+pub(super) fn response(asked: &MutationKind, outcome: &TxnOutcome) -> Response {
     let TxnOutcome { revision, guards, results } = outcome;
     let ops = match asked {
-        Asked::Txn(txn) => txn.branch(*guards),
-        Asked::Key(_)
-        | Asked::Other
-        | Asked::Grant { .. }
-        | Asked::Lease(_)
-        | Asked::Lock { .. } => &[],
+        MutationKind::Txn(txn) => txn.branch(*guards),
+        MutationKind::Key(_)
+        | MutationKind::Other
+        | MutationKind::Grant { .. }
+        | MutationKind::Lease(_)
+        | MutationKind::Lock { .. } => &[],
     };
     let results = ops.iter().zip(results).map(|(op, result)| rendered(op, result, *revision));
     let succeeded = *guards == Guards::Hold;

@@ -7,7 +7,7 @@ use crate::machine::command::limits;
 use crate::machine::format;
 use crate::machine::keys::LeaseTombstone;
 use crate::machine::leases::{LeaseEnd, LeaseOp};
-use crate::machine::locks::{Asked, Fence, Left, LockOp, Settled};
+use crate::machine::locks::{AcquireResult, Fence, Left, LockOp, Settled};
 use crate::machine::outcome::CommandOutcome;
 use crate::machine::state::{Meta, ReplicatedState};
 
@@ -61,20 +61,20 @@ pub(super) fn execute_lock(
         }
         LockOp::Acquire { name, lease, otherwise } => {
             match state.whole.locks.acquire(&name, lease, otherwise, revision) {
-                Asked::Holds(fence) => CommandOutcome::LockHeld { revision: before, fence },
-                Asked::Acquired => CommandOutcome::LockHeld { revision, fence: revision },
-                Asked::Waits { since, is_new } => {
+                AcquireResult::Holds(fence) => CommandOutcome::LockHeld { revision: before, fence },
+                AcquireResult::Acquired => CommandOutcome::LockHeld { revision, fence: revision },
+                AcquireResult::Waits { since, is_new } => {
                     let revision = if is_new { revision } else { before };
                     CommandOutcome::LockAwaited { revision, since }
                 }
-                Asked::Busy { holder, has_left: true } => {
+                AcquireResult::Busy { holder, has_left: true } => {
                     note_settled(state, Settled { name, lease }, revision);
                     CommandOutcome::LockBusy { revision, holder }
                 }
-                Asked::Busy { holder, has_left: false } => {
+                AcquireResult::Busy { holder, has_left: false } => {
                     CommandOutcome::LockBusy { revision: before, holder }
                 }
-                Asked::TooMany => CommandOutcome::TooManyClaims { revision: before },
+                AcquireResult::TooMany => CommandOutcome::TooManyClaims { revision: before },
             }
         }
         LockOp::Leave { name, lease, since } => {

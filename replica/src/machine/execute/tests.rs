@@ -453,7 +453,7 @@ fn a_key_that_is_loaded_after_its_prefix_was_deleted_is_not_there() {
     let mut state = ReplicatedState::partial(meta, Whole::default());
     let ops = vec![Op::DeletePrefix { prefix: "a/".to_owned() }, put("a/1", "2")];
     let mut run = Run::new(vec![entry(2, batch(1, 1, ops))]);
-    let Progress::Lacks(needs) = run.advance(&mut state) else { panic!("a key is lacking") };
+    let RunStep::Lacks(needs) = run.advance(&mut state) else { panic!("a key is lacking") };
     let record = Record {
         revision: Revision(1),
         created_revision: Revision(1),
@@ -464,7 +464,7 @@ fn a_key_that_is_loaded_after_its_prefix_was_deleted_is_not_there() {
     };
     let keys = LoadedKeys { heads: vec![("a/1".to_owned(), record)], ..LoadedKeys::default() };
     state.load(needs, Loaded { keys, ..Loaded::default() });
-    let Progress::Done(report) = run.advance(&mut state) else { panic!("all is loaded") };
+    let RunStep::Done(report) = run.advance(&mut state) else { panic!("all is loaded") };
     let SlotOutcome::Batch { commands, .. } = &report.slots[0].outcome else { panic!("a batch") };
     assert_eq!(commands[1].outcome, CommandOutcome::Created { revision: Revision(3) });
     let rows = state.take_rows().keys.versions;

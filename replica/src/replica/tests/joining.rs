@@ -8,7 +8,7 @@ fn a_replica_asks_the_acceptors_which_cluster_this_is() {
     let mut rig = Rig::new(config());
     let expected = [
         arm(Timer::Heartbeat, 100, 0),
-        probe(1, Asked::All),
+        probe(1, ProbeScope::All),
         arm(Timer::Probe, 1_000, 0),
         arm(Timer::Compact, 5_000, 0),
     ];

@@ -74,7 +74,7 @@ fn acceptors_of_another_cluster_do_not_count() {
     let reply = Ok(watermarks(2, 9, Some(other)));
     assert_eq!(
         rig.step(Input::ProbeReply { probe: ProbeId(2), reply }),
-        [probe(2, Asked::Rest)],
+        [probe(2, ProbeScope::Rest)],
         "no quorum of this cluster: another one may be"
     );
     assert_eq!(rig.watermarks(2, 3, 1), [arm(Timer::Probe, 1_000, 0), release(&[1], 1, 0)]);
@@ -144,11 +144,11 @@ fn a_probe_that_cannot_succeed_is_sent_again_after_a_while_with_all_its_reads() 
     let mut rig = rig();
     rig.read(1);
     let no_answer = |probe| Input::ProbeReply { probe: ProbeId(probe), reply: Err(NoAnswer) };
-    assert_eq!(rig.step(no_answer(2)), [probe(2, Asked::Rest)]);
+    assert_eq!(rig.step(no_answer(2)), [probe(2, ProbeScope::Rest)]);
     rig.watermarks(2, 1, 1);
     assert_eq!(rig.step(no_answer(2)), [arm(Timer::Probe, 50, 50)]);
     assert_eq!(rig.read(2), []);
-    assert_eq!(rig.fire(Timer::Probe), [probe(3, Asked::All), arm(Timer::Probe, 1_000, 0)]);
+    assert_eq!(rig.fire(Timer::Probe), [probe(3, ProbeScope::All), arm(Timer::Probe, 1_000, 0)]);
     rig.watermarks(3, 1, 1);
     assert_eq!(rig.watermarks(3, 2, 1), [arm(Timer::Probe, 1_000, 0), release(&[1, 2], 1, 0)]);
 }
@@ -158,7 +158,7 @@ fn a_probe_asks_a_quorum_first_and_the_others_when_one_is_silent() {
     let mut rig = rig();
     rig.read(1);
     assert_eq!(rig.watermarks(2, 1, 1), []);
-    assert_eq!(rig.fire(Timer::ProbeRest), [probe(2, Asked::Rest)]);
+    assert_eq!(rig.fire(Timer::ProbeRest), [probe(2, ProbeScope::Rest)]);
     assert_eq!(rig.fire(Timer::ProbeRest), [], "all are asked");
     assert_eq!(rig.watermarks(2, 3, 1), [arm(Timer::Probe, 1_000, 0), release(&[1], 1, 0)]);
     assert_eq!(rig.fire(Timer::ProbeRest), [], "nobody waits");
@@ -173,7 +173,7 @@ fn a_probe_asks_the_others_at_once_when_those_it_asked_are_no_quorum() {
     let mut stranger = watermarks(2, 1, Some(other));
     stranger.acceptor = AcceptorId(2);
     let reply = Input::ProbeReply { probe: ProbeId(2), reply: Ok(stranger) };
-    assert_eq!(rig.step(reply), [probe(2, Asked::Rest)]);
+    assert_eq!(rig.step(reply), [probe(2, ProbeScope::Rest)]);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_read_that_arrives_before_the_others_are_asked_waits_for_the_next_probe() {
     rig.read(1);
     rig.watermarks(2, 1, 1);
     assert_eq!(rig.read(2), []);
-    assert_eq!(rig.fire(Timer::ProbeRest), [probe(2, Asked::Rest)]);
+    assert_eq!(rig.fire(Timer::ProbeRest), [probe(2, ProbeScope::Rest)]);
     let released = [release(&[1], 1, 0)];
     assert_eq!(rig.watermarks(2, 3, 1), [&asks(3)[..], &released].concat());
 }
@@ -203,7 +203,7 @@ fn answers_to_the_probe_before_are_no_part_of_a_quorum() {
 fn where_a_quorum_is_all_there_is_all_are_asked_at_once() {
     let mut rig = rig();
     rig.step(Input::Acceptors(2));
-    assert_eq!(rig.read(1), [probe(2, Asked::All), arm(Timer::Probe, 1_000, 0)]);
+    assert_eq!(rig.read(1), [probe(2, ProbeScope::All), arm(Timer::Probe, 1_000, 0)]);
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn reads_that_wait_for_a_vote_have_the_others_asked_whether_they_have_to() {
     rig.read(1);
     rig.watermarks(2, 1, 3);
     rig.watermarks(2, 2, 1);
-    assert_eq!(rig.fire(Timer::ProbeRest), [probe(2, Asked::Rest)]);
+    assert_eq!(rig.fire(Timer::ProbeRest), [probe(2, ProbeScope::Rest)]);
     assert_eq!(rig.watermarks(2, 3, 1), [release(&[1], 1, 0)]);
 }
 
@@ -225,13 +225,13 @@ fn a_probe_asks_all_where_reads_have_waited_for_a_vote_however_many_come_after_t
     assert_eq!(rig.after(5).read(2), asks(3), "not for long yet");
     rig.watermarks(3, 1, 3);
     rig.watermarks(3, 2, 1);
-    assert_eq!(rig.after(5).read(3), [probe(4, Asked::All), arm(Timer::Probe, 1_000, 0)]);
+    assert_eq!(rig.after(5).read(3), [probe(4, ProbeScope::All), arm(Timer::Probe, 1_000, 0)]);
 }
 
 #[test]
 fn a_probe_that_nobody_waits_for_asks_all() {
     let mut rig = rig();
-    let expected = [probe(2, Asked::All), arm(Timer::Probe, 1_000, 0)];
+    let expected = [probe(2, ProbeScope::All), arm(Timer::Probe, 1_000, 0)];
     assert_eq!(rig.after(1_000).fire(Timer::Probe), expected);
 }
 
@@ -242,7 +242,7 @@ fn a_probe_that_is_late_is_sent_again() {
     rig.watermarks(2, 1, 1);
     assert_eq!(
         rig.after(1_000).fire(Timer::Probe),
-        [probe(3, Asked::All), arm(Timer::Probe, 1_000, 0)]
+        [probe(3, ProbeScope::All), arm(Timer::Probe, 1_000, 0)]
     );
     assert_eq!(rig.watermarks(2, 2, 1), []);
     rig.watermarks(3, 1, 1);

@@ -30,7 +30,7 @@ struct Stub {
     source: Source,
     asked: Arc<Mutex<Vec<String>>>,
     dir: tempfile::TempDir,
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<FetchProgress>,
 }
 
 impl Stub {
@@ -106,7 +106,7 @@ async fn one_that_was_cut_off_is_gone_on_with_where_it_was() {
     let stub = Stub::start(script).await;
     assert_eq!(stub.download(PATIENT).await.unwrap(), "0123456789");
     assert_eq!(stub.ranges(), [None, Some("bytes=4-".to_owned())]);
-    let expected = Progress { bytes: 10, total: Some(10), failed: None };
+    let expected = FetchProgress { bytes: 10, total: Some(10), failed: None };
     assert_eq!(*stub.progress.borrow(), expected);
     assert!(stub.asked.lock().unwrap()[1].contains("if-range: \"a.1\""));
 }

@@ -99,8 +99,8 @@ impl Database {
         let mut state = ReplicatedState::partial(self.meta.clone(), self.whole());
         let report = loop {
             match run.advance(&mut state) {
-                Progress::Done(report) => break report,
-                Progress::Lacks(needs) => {
+                RunStep::Done(report) => break report,
+                RunStep::Lacks(needs) => {
                     let loaded = self.load(&needs);
                     state.load(needs, loaded);
                 }

@@ -116,9 +116,11 @@ impl World {
                 assert!(node.executing.replace(entries).is_none(), "one execution at a time")
             }
             Effect::Store => self.store(index),
-            Effect::Probe { probe, asked: Asked::Quorum | Asked::All } => node.probes.push(probe),
+            Effect::Probe { probe, asked: ProbeScope::Quorum | ProbeScope::All } => {
+                node.probes.push(probe)
+            }
             // Whoever is asked may answer any of them.
-            Effect::Probe { asked: Asked::Rest, .. } => {}
+            Effect::Probe { asked: ProbeScope::Rest, .. } => {}
             Effect::Answer { id, answer } => self.tell(index, id, Told::Answer(answer)),
             Effect::Refuse { id, .. } => self.tell(index, id, Told::Refused),
             Effect::Release { ids, executed_below, .. } => {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use replica::replica::config::Config;
-use replica::replica::event::{Asked, Attempt, FetchId, Input, NoAnswer, ProbeId, SnapshotFailure};
+use replica::replica::event::{
+    Attempt, FetchId, Input, NoAnswer, ProbeId, ProbeScope, SnapshotFailure,
+};
 use shared::ids::{BatchNumber, ClusterId, Epoch, Slot};
 use shared::message::{
     ChosenReply, Heartbeat, OfCluster, PrimaryReply, PrimaryRequest, Proposal, WantedPrimary,
@@ -47,7 +49,7 @@ impl Outgoing {
 }
 
 impl ReplicaNode {
-    pub(super) fn probe(&mut self, env: &mut Environment, probe: ProbeId, asked: Asked) {
+    pub(super) fn probe(&mut self, env: &mut Environment, probe: ProbeId, asked: ProbeScope) {
         let mut acceptors = self.acceptors.clone();
         let first = probe.0 % acceptors.len().max(1) as u64;
         acceptors.rotate_left(usize::try_from(first).expect("it is less than their number"));

@@ -71,7 +71,7 @@ fn rounds(keys: &[&str], ops: Vec<TxnOp>) -> Vec<KeyNeeds> {
         (key.to_owned(), head)
     };
     let mut asked = Vec::new();
-    while let Progress::Lacks(needs) = run.advance(&mut state) {
+    while let RunStep::Lacks(needs) = run.advance(&mut state) {
         let KeyNeeds { heads, contents, scans, rollback: _ } = needs.keys.clone();
         let scan = |scan: &KeyScan| {
             let is_in =

@@ -54,7 +54,7 @@ pub(super) struct Sending {
 }
 
 /// What is known of a request after some attempts.
-pub(super) struct Progress {
+pub(super) struct RetryState {
     attempts: usize,
     /// By which name a mutation without a key was sent last.
     name: Option<Repeatable>,
@@ -68,7 +68,7 @@ pub(super) struct Progress {
     pub(super) last: Option<Result<Response<Body>, Problem>>,
 }
 
-impl Progress {
+impl RetryState {
     pub(super) fn new() -> Self {
         let happened = MayHaveHappened::No;
         let broken = Vec::new();
