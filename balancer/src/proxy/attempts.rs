@@ -178,15 +178,14 @@ impl Proxy {
         let outgoing = request.outgoing(sending);
         let sent = send_to(&in_flight.target().member.url, outgoing);
         let sent = tokio::time::timeout_at(limit, sent);
+        let lost = self.endpoints.lost(in_flight.target().id, request.intent, sending.primary);
         let sent = match sending.repeat {
             Repeat::Harmful => sent.await,
             // It needs not wait for a replica that cannot answer it any more: it loses
             // nothing by starting again elsewhere.
             Repeat::Harmless => tokio::select! {
                 sent = sent => sent,
-                () = self.endpoints.lost(in_flight.target().id, request.intent, sending.primary) => {
-                    return Attempt::Lost;
-                }
+                () = lost => return Attempt::Lost,
             },
         };
         match sent {

@@ -128,8 +128,10 @@ impl RetryState {
             // Too much at once, after an attempt that may have been executed: that is worth a
             // wait.
             Attempt::Answer(response) if self.is_open(response.status()) => {
-                self.may_pass = true;
-                self.last = Some(settled(self.happened, response).await);
+                match settled(self.happened, response).await {
+                    executed @ Ok(_) => return Some(executed),
+                    open @ Err(_) => (self.may_pass, self.last) = (true, Some(open)),
+                }
             }
             Attempt::Answer(response) => return Some(settled(self.happened, response).await),
             Attempt::NotNow(response, may_have) => {

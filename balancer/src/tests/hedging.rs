@@ -1,4 +1,5 @@
 //! What is sent beyond clients' requests: hedged reads and retries, and what bounds them.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
