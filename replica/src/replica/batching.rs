@@ -132,7 +132,7 @@ impl Batching {
             return Ok(Joined::No);
         }
         let known = self.commands().find(|known| known.request == request);
-        if known.is_some_and(|known| known.op != command.op) {
+        if known.is_some_and(|known| known.op.digest() != command.op.digest()) {
             return Err(NotApplied::IdentityTaken);
         }
         if self.requesters.of(&request).len() >= REQUESTERS {

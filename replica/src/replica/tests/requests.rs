@@ -1,6 +1,7 @@
 //! Requests that are sent more than once: what comes of one is said of its identity.
 
 use super::*;
+use crate::machine::access::subject::{Author, Subject};
 use crate::machine::identity::IdempotencyKey;
 use crate::replica::event::{LimitHit, NotApplied, Stall};
 
@@ -56,6 +57,20 @@ fn another_command_by_the_name_of_one_under_way_is_refused() {
     let command = Command { request: identity("k"), ..put("other") };
     let refused = rig.step(Input::Mutation { id: RequestId(2), command, since: None, wall_ms: 0 });
     assert_eq!(refused, [not_applied(2, NotApplied::IdentityTaken)]);
+}
+
+#[test]
+fn a_command_that_tells_of_a_certificate_is_the_same_as_one_that_does_not() {
+    let mut rig = Rig::primary();
+    rig.mutation(1, "k");
+    let subject = Subject { issuer: "spiffe://synod".to_owned(), subject: "client/a".to_owned() };
+    let op = put("k").op.done_by(Some(Author::Certified(subject)));
+    let command = Command { op, ..put("k") };
+    let again = Input::Mutation { id: RequestId(2), command, since: None, wall_ms: 0 };
+    assert_eq!(rig.step(again), [], "it is under way");
+    let chosen = [entry(1, batch(1, 0, &["k"]))];
+    rig.reply(1, 1, 0, Ok(chosen_at(1)));
+    assert_eq!(rig.run(&chosen), [created(1, 1, 1), replayed(2, 1, 1)]);
 }
 
 /// A request that was first sent when every slot below `since` was executed.
