@@ -6,13 +6,14 @@
 //!
 //! The present primary stays while it lives. A primary that was restarted is another (its
 //! instance says so), since it does not know which numbers of batches its former life
-//! used up, and stays only where nobody who lived on is about as far. It is also replaced when it cannot execute (its disk is full, or it hangs
-//! while heartbeats go on) and another can, which has executed as much; or when another
-//! one is asked for ([`switch_over`](super::switch_over)). Whoever was silent or unable
-//! for long leaves the view, and comes back once it is heard from and able. Whoever is
-//! not in the view joins once it says to have executed it: a database that was taken out
-//! for good finds out by that, and ends instead of saying so. Where nobody has what the
-//! acceptors have trimmed, nobody could execute up to a view, and none is proposed.
+//! used up, and stays only where no other one is about as far. It is also replaced when it
+//! cannot execute (its disk is full, or it hangs while heartbeats go on) and another can,
+//! which has executed as much; or when another one is asked for
+//! ([`switch_over`](super::switch_over)). Whoever was silent or unable for long leaves the
+//! view, and comes back once it is heard from and able. Whoever is not in the view joins
+//! once it says to have executed it: a database that was taken out for good finds out by
+//! that, and ends instead of saying so. Where nobody has what the acceptors have trimmed,
+//! nobody could execute up to a view, and none is proposed.
 //!
 //! A view names the format of the log from there on. It is raised as soon as every replica
 //! of the view has said that it can read a higher one; a replica that cannot read the
@@ -163,7 +164,8 @@ fn successor(
 
 /// Who takes over from a primary that was restarted: it has forgotten which requests it has
 /// executed lately, by which those under way then are known when they are sent again. One that
-/// has lived on knows, and what it lacks it has in a moment.
+/// has lived on knows, and what it lacks it has in a moment; one that was restarted itself just
+/// before knows no more, which nobody tells apart here.
 fn lived_on(
     config: &Config,
     now: Duration,

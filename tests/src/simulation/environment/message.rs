@@ -163,7 +163,7 @@ impl Message {
             Self::Fetched(_, reply) => Some(reply.cluster()),
             Self::FetchSnapshot(cluster) | Self::Snapshot(cluster, _) => Some(*cluster),
             Self::Refused(request) => request.cluster(),
-            // ProbeScope of anybody, or answered to whoever named the cluster.
+            // Asked of anybody, or answered to whoever named the cluster.
             Self::Poll(_)
             | Self::Succession(_)
             | Self::Succeeded(_)
