@@ -120,19 +120,24 @@ impl Endpoints {
     }
 
     /// Waits until the endpoint can't answer such requests; or until there has been another
-    /// primary for a moment than when a mutation was sent to it, which then either has its
-    /// answer or waits for one that is primary no more.
-    pub(crate) async fn lost(&self, id: EndpointId, intent: Intent, primary: Option<EndpointId>) {
+    /// primary for a moment than when a request was sent to it that goes by the primary: it
+    /// then either has its answer or waits for one that is primary no more.
+    pub(crate) async fn lost(
+        &self,
+        id: EndpointId,
+        intent: Intent,
+        sent_under: Option<Option<EndpointId>>,
+    ) {
         loop {
             // Made before the look, so that a notification between the look and the wait
             // counts.
             let notified = self.abilities.notified();
-            let (is_able, now_primary) =
+            let (is_able, primary) =
                 self.read(|pool| (pool.is_able(id, intent, To::Finish), pool.primary()));
             if !is_able {
                 return;
             }
-            if intent == Intent::Mutation && now_primary.is_some() && now_primary != primary {
+            if primary.is_some() && sent_under.is_some_and(|then| then != primary) {
                 return tokio::time::sleep(LAST_WORDS).await;
             }
             notified.await;

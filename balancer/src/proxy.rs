@@ -99,6 +99,8 @@ struct Buffered {
     may_be_asked_twice: bool,
     /// … and that before it is late.
     is_hedged: bool,
+    /// Whether it asks for a lock, which it may wait for.
+    waits_in_line: bool,
     method: Method,
     path: PathAndQuery,
     headers: HeaderMap,
@@ -195,6 +197,7 @@ impl Proxy {
             repeat: repeat_of(intent, &parts.headers),
             may_be_asked_twice,
             is_hedged: may_be_asked_twice && lateness::is_short(&path, &parts.headers),
+            waits_in_line: retry::asks_for_lock(&parts.method, path.path()),
             hash_key,
             method: parts.method,
             path,

@@ -68,6 +68,11 @@ pub(crate) fn intent_of(method: &Method, uri: &Uri) -> Intent {
     }
 }
 
+/// Whether a request asks for a lock.
+pub(crate) fn asks_for_lock(method: &Method, path: &str) -> bool {
+    method == Method::PUT && path.starts_with(LOCKS)
+}
+
 /// How long a request waits for a lock, at most, where it asks for one and does not say how
 /// long it may take: its wait comes on top of the time that a request has.
 pub(crate) fn lock_wait(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Duration {
@@ -76,8 +81,7 @@ pub(crate) fn lock_wait(method: &Method, uri: &Uri, headers: &HeaderMap, body: &
         #[serde(default)]
         wait_ms: u64,
     }
-    let asks = method == Method::PUT && uri.path().starts_with(LOCKS);
-    if !asks || headers.contains_key(deadline::HEADER) {
+    if !asks_for_lock(method, uri.path()) || headers.contains_key(deadline::HEADER) {
         return Duration::ZERO;
     }
     let asked = serde_json::from_slice(body).unwrap_or(LockBody { wait_ms: 0 });

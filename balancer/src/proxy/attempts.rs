@@ -178,7 +178,10 @@ impl Proxy {
         let outgoing = request.outgoing(sending);
         let sent = send_to(&in_flight.target().member.url, outgoing);
         let sent = tokio::time::timeout_at(limit, sent);
-        let lost = self.endpoints.lost(in_flight.target().id, request.intent, sending.primary);
+        // Who waits in line for a lock is kept in it by the replica, whoever is primary.
+        let goes_by_primary = request.intent == Intent::Mutation && !request.waits_in_line;
+        let sent_under = goes_by_primary.then_some(sending.primary);
+        let lost = self.endpoints.lost(in_flight.target().id, request.intent, sent_under);
         let sent = match sending.repeat {
             Repeat::Harmful => sent.await,
             // It needs not wait for a replica that cannot answer it any more: it loses

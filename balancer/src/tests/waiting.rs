@@ -188,6 +188,24 @@ async fn a_mutation_at_one_that_is_primary_no_more_and_does_not_know_is_sent_to_
     );
 }
 
+#[tokio::test]
+async fn who_waits_in_line_for_a_lock_stays_where_that_is_when_the_primary_is_another_one() {
+    // It asks the next primary itself; to leave it is to leave the line.
+    let one = Fake::start(1, |_| Reply::ok("held").late(2 * GAP)).await.know_names();
+    let two = Successor::start(2).await;
+    let two = Successor { fake: two.fake.know_names(), ..two };
+    let balancer = Setup::with_patient_checks().start(&[&one, &two.fake]).await;
+    let failover = async {
+        while one.seen().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        two.take_over();
+    };
+    let (answer, ()) = tokio::join!(balancer.put("/v1/locks/l", "{}"), failover);
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "held"));
+    assert!(two.fake.seen().is_empty(), "{:?}", two.fake.seen());
+}
+
 /// The first answer breaks off, the next is this, and all others are good.
 async fn after_a_break(then: Reply) -> (Fake, super::harness::Answer) {
     let replies = std::sync::Mutex::new(vec![then, Reply::Broken(String::new())]);
