@@ -128,18 +128,20 @@ impl RetryState {
             // Too much at once, after an attempt that may have been executed: that is worth a
             // wait.
             Attempt::Answer(response) if self.is_open(response.status()) => {
-                match settled(self.happened, response).await {
+                match settled(self.happened, request.waits_in_line, response).await {
                     executed @ Ok(_) => return Some(executed),
                     open @ Err(_) => (self.may_pass, self.last) = (true, Some(open)),
                 }
             }
-            Attempt::Answer(response) => return Some(settled(self.happened, response).await),
+            Attempt::Answer(response) => {
+                return Some(settled(self.happened, request.waits_in_line, response).await);
+            }
             Attempt::NotNow(response, may_have) => {
                 if response.status() == StatusCode::BAD_GATEWAY {
                     self.broke_off(sending.primary.unwrap_or(target.id));
                 }
                 self.may_pass |= retry::may_pass(response.status());
-                self.last = Some(settled(self.happened, response).await);
+                self.last = Some(settled(self.happened, request.waits_in_line, response).await);
                 if may_have == MayHaveHappened::Yes {
                     self.happened = may_have;
                 }
@@ -190,9 +192,17 @@ impl RetryState {
 /// a refusal then is of this attempt only.
 async fn settled(
     happened: MayHaveHappened,
+    waits_in_line: bool,
     response: Response<Body>,
 ) -> Result<Response<Body>, Problem> {
-    if happened == MayHaveHappened::No || retry::settles(response.status(), response.headers()) {
+    // Where an attempt that waited in line was left, its replica leaves the line: by another
+    // entry of the log than what is said here.
+    let is_settled = if waits_in_line {
+        response.status().is_success()
+    } else {
+        retry::settles(response.status(), response.headers())
+    };
+    if happened == MayHaveHappened::No || is_settled {
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
