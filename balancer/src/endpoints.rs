@@ -120,14 +120,9 @@ impl Endpoints {
     }
 
     /// Waits until the endpoint can't answer such requests; or until there has been another
-    /// primary for a moment than when a request was sent to it that goes by the primary: it
-    /// then either has its answer or waits for one that is primary no more.
-    pub(crate) async fn lost(
-        &self,
-        id: EndpointId,
-        intent: Intent,
-        sent_under: Option<Option<EndpointId>>,
-    ) {
+    /// primary for a moment than the one whose word the request awaits: it then either has its
+    /// answer or waits for one that is primary no more.
+    pub(crate) async fn lost(&self, id: EndpointId, intent: Intent, awaits: Awaits) {
         loop {
             // Made before the look, so that a notification between the look and the wait
             // counts.
@@ -137,7 +132,7 @@ impl Endpoints {
             if !is_able {
                 return;
             }
-            if primary.is_some() && sent_under.is_some_and(|then| then != primary) {
+            if primary.is_some() && awaits.is_of_another(primary) {
                 return tokio::time::sleep(LAST_WORDS).await;
             }
             notified.await;
@@ -262,6 +257,21 @@ pub(crate) struct Waiting(Arc<Endpoints>);
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.waiting.send_modify(|waiting| *waiting -= 1);
+    }
+}
+
+/// Whose word a request awaits at its endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaits {
+    /// The endpoint's own.
+    Endpoint,
+    /// That of whoever was primary when it was sent, if anybody was known to be.
+    Primary(Option<EndpointId>),
+}
+
+impl Awaits {
+    fn is_of_another(self, primary: Option<EndpointId>) -> bool {
+        matches!(self, Self::Primary(then) if then != primary)
     }
 }
 

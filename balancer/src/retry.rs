@@ -311,12 +311,14 @@ pub(crate) fn leaves_open(intent: Intent, problem: Option<&Body>) -> bool {
 /// Whether an answer says what became of a mutation of which an earlier attempt was left
 /// open: it was executed, or refused by executing it, which is once, and then names the
 /// revision; or its key was used for another request. Any other refusal is of this attempt
-/// only, and so is that the client may not.
-pub(crate) fn settles(status: StatusCode, headers: &HeaderMap) -> bool {
+/// only, and so is that the client may not. Where an attempt that waited in line was left, its
+/// replica leaves the line, by another entry of the log than a refusal names here.
+pub(crate) fn settles(status: StatusCode, headers: &HeaderMap, waits_in_line: bool) -> bool {
     let is_forbidden = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
+    let is_refusal = status.is_client_error() && !is_forbidden && headers.contains_key(REVISION);
     status.is_success()
         || [StatusCode::PRECONDITION_FAILED, StatusCode::UNPROCESSABLE_ENTITY].contains(&status)
-        || status.is_client_error() && !is_forbidden && headers.contains_key(REVISION)
+        || is_refusal && !waits_in_line
 }
 
 /// What the client is told where an attempt was refused so, and one before it left open.

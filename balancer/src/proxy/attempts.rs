@@ -18,7 +18,7 @@ use super::endless::is_endless;
 use super::lateness::Lateness;
 use super::retry_state::{Attempt, Ended, MayHaveHappened, RetryState, Sending};
 use super::{Buffered, Proxy, SLACK};
-use crate::endpoints::InFlight;
+use crate::endpoints::{Awaits, InFlight};
 use crate::headers::strip_hop_by_hop;
 use crate::pool::{EndpointId, Health, Intent, Start};
 use crate::retry::{self, Failure, Repeat};
@@ -59,7 +59,7 @@ impl Proxy {
         request: &Buffered,
         trace: &RequestTrace,
         round: Round,
-        progress: &mut RetryState,
+        state: &mut RetryState,
     ) -> RoundResult {
         let mut tried: Vec<EndpointId> = Vec::new();
         let mut next = Some(match round {
@@ -67,7 +67,7 @@ impl Proxy {
             Round::Later => Start::Waited,
         });
         let mut lateness = Lateness::new(self.patience.slow_read_after);
-        progress.begin_round();
+        state.begin_round();
         // Most requests need one attempt, which then takes no memory of its own.
         let mut first = pin!(Fuse::terminated());
         let mut others: Option<FuturesUnordered<_>> = None;
@@ -84,7 +84,7 @@ impl Proxy {
                 }
                 let to = in_flight.target().id;
                 tried.push(to);
-                let sending = self.endpoints.read(|pool| progress.next(request, to, pool));
+                let sending = self.endpoints.read(|pool| state.next(request, to, pool));
                 self.count(trace, start, sending.attempt);
                 let attempt = self.attempt(request, start, sending, in_flight);
                 if running == 0 {
@@ -107,7 +107,7 @@ impl Proxy {
             };
             telemetry::attribute(trace.span(), "endpoint", ended.target.member.name.to_string());
             let was_hedge = ended.start == Start::Hedge;
-            if let Some(settled) = progress.take(request, ended).await {
+            if let Some(settled) = state.take(request, ended).await {
                 self.measured.hedges_won.inc_by(u64::from(was_hedge));
                 return RoundResult::Settled(settled);
             }
@@ -116,7 +116,7 @@ impl Proxy {
         // Another one might do, but not at once.
         let budget_spent =
             !tried.is_empty() && self.endpoints.read(|pool| pool.retries().left() == 0);
-        if progress.may_pass(budget_spent) || tried.is_empty() && self.may_become_able() {
+        if state.may_pass(budget_spent) || tried.is_empty() && self.may_become_able() {
             RoundResult::NotNow
         } else {
             RoundResult::InVain
@@ -127,10 +127,10 @@ impl Proxy {
     pub(super) fn give_up(
         &self,
         request: &Buffered,
-        mut progress: RetryState,
+        mut state: RetryState,
     ) -> Result<Response<Body>, Problem> {
-        let last = progress.last.take();
-        last.unwrap_or_else(|| Err(progress.refuse(self.nobody_able(request.intent))))
+        let last = state.last.take();
+        last.unwrap_or_else(|| Err(state.refuse(self.nobody_able(request.intent))))
     }
 
     fn count(&self, trace: &RequestTrace, start: Start, attempt: usize) {
@@ -179,9 +179,11 @@ impl Proxy {
         let sent = send_to(&in_flight.target().member.url, outgoing);
         let sent = tokio::time::timeout_at(limit, sent);
         // Who waits in line for a lock is kept in it by the replica, whoever is primary.
-        let goes_by_primary = request.intent == Intent::Mutation && !request.waits_in_line;
-        let sent_under = goes_by_primary.then_some(sending.primary);
-        let lost = self.endpoints.lost(in_flight.target().id, request.intent, sent_under);
+        let awaits = match request.intent {
+            Intent::Mutation if !request.waits_in_line => Awaits::Primary(sending.primary),
+            Intent::Mutation | Intent::Read | Intent::LocalRead => Awaits::Endpoint,
+        };
+        let lost = self.endpoints.lost(in_flight.target().id, request.intent, awaits);
         let sent = match sending.repeat {
             Repeat::Harmful => sent.await,
             // It needs not wait for a replica that cannot answer it any more: it loses

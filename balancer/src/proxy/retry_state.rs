@@ -195,13 +195,7 @@ async fn settled(
     waits_in_line: bool,
     response: Response<Body>,
 ) -> Result<Response<Body>, Problem> {
-    // Where an attempt that waited in line was left, its replica leaves the line: by another
-    // entry of the log than what is said here.
-    let is_settled = if waits_in_line {
-        response.status().is_success()
-    } else {
-        retry::settles(response.status(), response.headers())
-    };
+    let is_settled = retry::settles(response.status(), response.headers(), waits_in_line);
     if happened == MayHaveHappened::No || is_settled {
         return Ok(response);
     }

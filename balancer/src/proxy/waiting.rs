@@ -37,25 +37,25 @@ impl Proxy {
         request: &Buffered,
         trace: &RequestTrace,
     ) -> Result<Response<Body>, Problem> {
-        let mut progress = RetryState::new();
+        let mut state = RetryState::new();
         let mut round = Round::First;
         let mut rounds_alike = 0;
         loop {
             // What changes while replicas are asked counts.
             let changed = self.endpoints.changed();
-            match self.ask_around(request, trace, round, &mut progress).await {
+            match self.ask_around(request, trace, round, &mut state).await {
                 RoundResult::Settled(settled) => return settled,
-                RoundResult::InVain => return self.give_up(request, progress),
+                RoundResult::InVain => return self.give_up(request, state),
                 RoundResult::NotNow => {}
             }
             let limit = self.patience.max_waiting;
             let Some(_place) = self.endpoints.wait(limit) else {
-                return Err(progress.refuse(retry::too_many_wait(request.intent, limit)));
+                return Err(state.refuse(retry::too_many_wait(request.intent, limit)));
             };
             match self.wait(request, changed, retry::pause(rounds_alike)).await {
                 Woken::Changed => rounds_alike = 0,
                 Woken::Paused => rounds_alike = rounds_alike.saturating_add(1),
-                Woken::Over => return self.give_up(request, progress),
+                Woken::Over => return self.give_up(request, state),
             }
             round = Round::Later;
         }

@@ -200,8 +200,11 @@ fn a_refusal_after_an_attempt_that_was_left_open_settles_nothing() {
         .into_iter()
         .chain([400, 413, 429, 503, 504, 507].map(|status| (status, false)))
     {
-        let settles = settles(StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
-        assert_eq!(settles, is_settled, "{status}");
+        let status = StatusCode::from_u16(status).unwrap();
+        for waits_in_line in [false, true] {
+            let settles = settles(status, &HeaderMap::new(), waits_in_line);
+            assert_eq!(settles, is_settled, "{status}");
+        }
     }
     // What executing refused names the revision; what is for now, or says who may, does not
     // tell what became of it before.
@@ -211,8 +214,9 @@ fn a_refusal_after_an_attempt_that_was_left_open_settles_nothing() {
         .into_iter()
         .chain([401, 403, 503, 507].map(|status| (status, false)))
     {
-        let settles = settles(StatusCode::from_u16(status).unwrap(), &executed);
-        assert_eq!(settles, is_settled, "{status}");
+        let status = StatusCode::from_u16(status).unwrap();
+        assert_eq!(settles(status, &executed, false), is_settled, "{status}");
+        assert!(!settles(status, &executed, true), "{status}: the line was left besides");
     }
     let said = left_open(StatusCode::SERVICE_UNAVAILABLE, "no primary");
     assert_eq!(said.body().outcome, Some(Outcome::Unknown));

@@ -152,6 +152,13 @@ impl Fake {
         self.state.seen.lock().unwrap().clone()
     }
 
+    /// Waits until it was asked for something.
+    pub(super) async fn until_asked(&self) {
+        while self.seen().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub(super) fn set_role(&self, role: &'static str, epoch: u64) {
         *self.state.role.lock().unwrap() = (role, epoch);
     }

@@ -10,5 +10,7 @@ mod hedging;
 mod limits;
 mod operator;
 mod own;
+mod repeats;
+mod successor;
 mod waiting;
 mod watching;

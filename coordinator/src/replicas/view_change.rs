@@ -172,16 +172,10 @@ fn lived_on(
     replicas: &Replicas,
     view: &View,
 ) -> Option<(Name, Instance)> {
-    let enough = replicas.get(&view.primary)?.executed_below.0.saturating_sub(config.switch_lag);
-    let (name, heard) = eligible(config, now, replicas)
-        .filter(|(name, heard)| {
-            **name != view.primary
-                && heard.executed_below.0 >= enough
-                && !heard.is_ending()
-                && replicas.is_able(config, now, heard)
-        })
-        .max_by_key(|(name, heard)| (heard.executed_below, Reverse(*name)))?;
-    Some((name.clone(), heard.instance))
+    let present = replicas.get(&view.primary)?.executed_below;
+    let least = Slot(present.0.saturating_sub(config.switch_lag));
+    let is_able = |heard: &ReplicaProgress| replicas.is_able(config, now, heard);
+    another(config, now, replicas, view, (least, &is_able))
 }
 
 /// Who can execute where the present primary cannot. It has executed as much: whoever is
@@ -192,13 +186,26 @@ fn better(
     replicas: &Replicas,
     view: &View,
 ) -> Option<(Name, Instance)> {
-    let executed_below = replicas.get(&view.primary)?.executed_below;
+    let least = replicas.get(&view.primary)?.executed_below;
+    let is_able = |heard: &ReplicaProgress| replicas.is_surely_able(config, now, heard);
+    another(config, now, replicas, view, (least, &is_able))
+}
+
+/// Of those beside the present primary that are not about to end, have executed so much, and
+/// are fit, whoever has executed most; of equals, the first by name.
+fn another(
+    config: &Config,
+    now: Duration,
+    replicas: &Replicas,
+    view: &View,
+    (least, is_fit): (Slot, &dyn Fn(&ReplicaProgress) -> bool),
+) -> Option<(Name, Instance)> {
     let (name, heard) = eligible(config, now, replicas)
         .filter(|(name, heard)| {
             **name != view.primary
-                && heard.executed_below >= executed_below
+                && heard.executed_below >= least
                 && !heard.is_ending()
-                && replicas.is_surely_able(config, now, heard)
+                && is_fit(heard)
         })
         .max_by_key(|(name, heard)| (heard.executed_below, Reverse(*name)))?;
     Some((name.clone(), heard.instance))
