@@ -35,22 +35,24 @@ pub enum Ended {
 pub enum Build {
     /// In a folder for this, over and over with small changes.
     Apart(PathBuf),
-    /// Where and how everybody else does in the tree.
+    /// Where everybody else does in the tree, whose dependencies are there by then.
     Shared,
 }
 
 impl Build {
     fn environment(&self) -> Vec<(&'static str, &OsStr)> {
-        match self {
-            Self::Apart(folder) => vec![
-                ("CARGO_TARGET_DIR", folder.as_os_str()),
-                // Only one crate changes between two builds. Optimised code too is then
-                // built in pieces, of which most stay.
-                ("CARGO_INCREMENTAL", OsStr::new("1")),
-                ("CARGO_PROFILE_SIM_CODEGEN_UNITS", OsStr::new("64")),
-            ],
-            Self::Shared => Vec::new(),
-        }
+        // Only one crate changes between two builds. It is then built in pieces, of which
+        // most stay, optimised code too.
+        let mut environment = vec![
+            ("CARGO_INCREMENTAL", OsStr::new("1")),
+            ("CARGO_PROFILE_SIM_CODEGEN_UNITS", OsStr::new("64")),
+        ];
+        environment.push(match self {
+            Self::Apart(folder) => ("CARGO_TARGET_DIR", folder.as_os_str()),
+            // However the others build: a crate is tested once and built for that twice.
+            Self::Shared => ("CARGO_PROFILE_DEV_OPT_LEVEL", OsStr::new("0")),
+        });
+        environment
     }
 }
 
