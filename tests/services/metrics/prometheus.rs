@@ -19,9 +19,12 @@ use crate::synod;
 
 const PROMTOOL: &str = "/usr/bin/promtool";
 
-/// As the shipped one, but for where the services are.
-fn configuration(cluster: &Cluster) -> String {
-    let mut text = "global: { scrape_interval: 1s }\nscrape_configs:\n".to_owned();
+/// As the shipped one with the shipped rules, but for where the services are, and that it
+/// looks often.
+fn configuration(cluster: &Cluster, rules: &Path) -> String {
+    let mut text = "global: { scrape_interval: 1s, evaluation_interval: 1s }\n".to_owned();
+    let _infallible = writeln!(text, "rule_files: [\"{}\"]", rules.display());
+    text.push_str("scrape_configs:\n");
     for kind in ["balancer", "coordinator", "acceptor", "replica"] {
         let of_kind = cluster.names(kind);
         let targets = of_kind.iter().map(|name| cluster.url(name).trim_start_matches("http://"));
@@ -35,6 +38,17 @@ fn configuration(cluster: &Cluster) -> String {
     text
 }
 
+/// The alerts that fire, each with the service that it is about where it names one.
+async fn firing(http: &reqwest::Client, url: &str) -> Result<BTreeSet<(String, String)>> {
+    let answer: Value = http.get(format!("{url}/api/v1/alerts")).send().await?.json().await?;
+    let alerts = answer["data"]["alerts"].as_array().context("a list of alerts")?;
+    let label = |alert: &Value, name: &str| {
+        alert["labels"][name].as_str().unwrap_or_default().to_owned()
+    };
+    let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
+    Ok(firing.map(|alert| (label(alert, "alertname"), label(alert, "instance"))).collect())
+}
+
 /// What Prometheus answers to a query.
 async fn ask(http: &reqwest::Client, url: &str, query: &str) -> Result<Value> {
     let answer = http.get(format!("{url}/api/v1/query")).query(&[("query", query)]).send().await?;
@@ -44,16 +58,18 @@ async fn ask(http: &reqwest::Client, url: &str, query: &str) -> Result<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prometheus_takes_what_all_services_answer_and_what_the_dashboards_ask() -> Result<()> {
+async fn prometheus_takes_what_all_services_answer_what_the_dashboards_ask_and_tells_of_faults()
+-> Result<()> {
     let program = Path::new("/usr/bin/prometheus");
     if !program.exists() {
         return skipped("there is no Prometheus; `apt-get install prometheus` brings it");
     }
-    let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     let (folder, mut ports) = (tempfile::tempdir()?, Ports::reserve()?);
-    let (http, port) = (cluster.http(), ports.take()?);
+    let (http, port) = (cluster.http().clone(), ports.take()?);
+    let http = &http;
     let (file, data) = (folder.path().join("prometheus.yml"), folder.path().join("data"));
-    std::fs::write(&file, configuration(&cluster))?;
+    std::fs::write(&file, configuration(&cluster, &below_top("deploy/prometheus/alerts.yml")?))?;
     let args = [
         format!("--config.file={}", file.display()),
         format!("--storage.tsdb.path={}", data.display()),
@@ -86,6 +102,24 @@ async fn prometheus_takes_what_all_services_answer_and_what_the_dashboards_ask()
     // What is shown only where it happens.
     empty.retain(|query| !query.contains(" > 0"));
     ensure!(empty.is_empty(), "nothing is found by {empty:#?}");
+
+    // A majority of acceptors: no replica hears a quorum.
+    let instance = |name: &str| cluster.url(name).trim_start_matches("http://").to_owned();
+    let silent = cluster.names("replica").into_iter().map(|name| ("SynodQuorumSilent", name));
+    let down = ["acceptor-1", "acceptor-2"].map(|name| ("SynodAcceptorDown", name.to_owned()));
+    let wanted = silent.chain(down).map(|(alert, name)| (alert.to_owned(), instance(&name)));
+    let wanted: BTreeSet<_> = wanted.collect();
+    let early = firing(http, &url).await?;
+    ensure!(wanted.is_disjoint(&early), "nothing is wrong yet: {early:?}");
+    for acceptor in ["acceptor-1", "acceptor-2"] {
+        cluster.service(acceptor).kill()?;
+    }
+    eventually("the alerts of a majority that is gone", async || {
+        let firing = firing(http, &url).await?;
+        ensure!(wanted.is_subset(&firing), "{wanted:?} of {firing:?}");
+        Ok(())
+    })
+    .await?;
     prometheus.kill()
 }
 
