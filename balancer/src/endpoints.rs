@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use shared::ids::Name;
+use shared::ids::{ClusterId, Name};
 use shared::message::Member;
 use shared::random;
 use tokio::sync::futures::Notified;
@@ -24,6 +24,8 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     pool: Mutex<Pool>,
+    /// Of which cluster they have to be, once that is known.
+    cluster: watch::Receiver<Option<ClusterId>>,
     /// When the pool began.
     began: Instant,
     /// Notified when an endpoint has become able to answer some requests, or has ceased to
@@ -34,13 +36,19 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
-    pub(crate) fn new(rules: Rules) -> Arc<Self> {
+    pub(crate) fn new(rules: Rules, cluster: watch::Receiver<Option<ClusterId>>) -> Arc<Self> {
         Arc::new(Self {
             pool: Mutex::new(Pool::new(rules)),
+            cluster,
             began: Instant::now(),
             abilities: Notify::new(),
             waiting: watch::Sender::new(0),
         })
+    }
+
+    /// The cluster that they have to be of, where it is known.
+    pub(crate) fn cluster(&self) -> Option<ClusterId> {
+        *self.cluster.borrow()
     }
 
     /// Reads the pool.

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use shared::ids::Name;
-use shared::repeat;
 use shared::telemetry::{self, Context};
 use shared::tls::{CLIENT_CERTIFICATE, NAMES_CLIENT};
+use shared::{cluster_header, repeat};
 
 /// Fields that concern one connection only, beyond those that `Connection` names (RFC
 /// 9110, section 7.6.1).
@@ -74,8 +74,9 @@ pub fn forward_request(headers: &mut HeaderMap, origin: Origin<'_>, trace: &Cont
     for name in JUDGED {
         headers.remove(name);
     }
-    // What the balancer names, it alone may send again.
+    // What the balancer names, it alone may send again; and it knows whose cluster it serves.
     headers.remove(repeat::HEADER);
+    headers.remove(cluster_header::HEADER);
     // The body is here in one piece: whoever waited for the word to go on has had it, and
     // the length is set anew.
     headers.remove(header::EXPECT);

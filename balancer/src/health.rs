@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 use shared::client::{CallError, ReplicaClient};
 use shared::config::BaseUrl;
-use shared::ids::Name;
+use shared::ids::{ClusterId, Name};
 use shared::message::Member;
 use shared::telemetry::Seldom;
 use tokio::sync::watch;
@@ -100,9 +100,9 @@ async fn check(
 ) {
     while endpoints.read(|pool| pool.endpoint(target.id).is_some()) {
         let began = Instant::now();
-        let result = ask(&client, &target.member.name, pace.timeout).await;
+        let result = ask(&client, &target.member.name, endpoints.cluster(), pace.timeout).await;
         if let Err(error) = &result {
-            tracing::debug!(endpoint = %target.member.name, %error, "a check failed");
+            log_failure(&target.member, error);
         }
         let (report, status) = result.ok().unzip();
         endpoints.checked(&target, report);
@@ -129,12 +129,29 @@ enum CheckError {
     Status(#[from] StatusError),
 }
 
+/// That a check fails is part of life; that somebody else has the address is not.
+fn log_failure(member: &Member, error: &CheckError) {
+    static SAID: Seldom = Seldom::new();
+    let endpoint = &member.name;
+    match error {
+        CheckError::Status(StatusError::OtherCluster(_) | StatusError::SomebodyElse { .. }) => {
+            if let Some(left_out) = SAID.may() {
+                tracing::warn!(%endpoint, url = member.url, left_out, "it is not asked: {error}");
+            }
+        }
+        CheckError::Status(StatusError::Nonsense(_)) | CheckError::Call(_) => {
+            tracing::debug!(%endpoint, %error, "a check failed");
+        }
+    }
+}
+
 /// What selection rests on, and all that it was read of.
 async fn ask(
     client: &ReplicaClient,
     name: &Name,
+    cluster: Option<ClusterId>,
     timeout: Duration,
 ) -> Result<(Report, Value), CheckError> {
     let status = client.status(timeout).await?;
-    Ok((report_of(&status, name)?, status))
+    Ok((report_of(&status, name, cluster)?, status))
 }

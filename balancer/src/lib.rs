@@ -80,9 +80,9 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let acceptors = args.acceptors.clients()?;
     let admission = Admission::new(args.server_limits(running.limits), running.hosts.clone())
         .with_tls(running.tls.clone());
-    // It keeps nothing, and follows whatever cluster the acceptors are.
+    // It keeps nothing, and serves whatever cluster the acceptors are.
     let (_, of_no_cluster) = watch::channel(None);
-    let Discovered { members, acceptors, mixups, withdrawn } = discovery::spawn(
+    let Discovered { members, cluster, acceptors, mixups, withdrawn } = discovery::spawn(
         running.member(),
         of_no_cluster,
         Acceptors::configured(&acceptors),
@@ -98,7 +98,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let identity = running.identity.following(acceptors.clone());
     let gather = Gather::new(running.name.clone(), acceptors, members.clone());
     let news = Arc::new(News::new(Arc::clone(&events)));
-    let endpoints = Endpoints::new(args.rules());
+    let endpoints = Endpoints::new(args.rules(), cluster);
     let clients = Clients::new(args.client_limits(), args.trusted_proxies.clone());
     let bound = running.listener.local_addr().context("the address that was bound")?;
     let operators = Operators::new(bound.ip(), args.operators.clone(), running.hosts.clone());

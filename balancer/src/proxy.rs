@@ -29,8 +29,9 @@ use http::{
 };
 use http_body_util::Full;
 use shared::byte_budget::{ByteBudget, ByteShare};
+use shared::cluster_header;
 use shared::deadline::{self, Deadline};
-use shared::ids::Name;
+use shared::ids::{ClusterId, Name};
 use shared::problem::Problem;
 use shared::repeat;
 use shared::server::RequestBody;
@@ -245,9 +246,9 @@ impl Buffered {
         Wanted { intent: self.intent, start, tried, key, paced }
     }
 
-    /// The request for a replica, its path byte for byte as the client sent it, and with
-    /// the time that is left.
-    fn outgoing(&self, sending: Sending) -> Request<Full<Bytes>> {
+    /// The request for a replica of that cluster, its path byte for byte as the client sent
+    /// it, and with the time that is left.
+    fn outgoing(&self, sending: Sending, cluster: Option<ClusterId>) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(self.path.clone());
@@ -257,6 +258,10 @@ impl Buffered {
             let left = deadline::header_value(self.asked_until.remaining());
             let left = HeaderValue::try_from(left).expect("digits and a unit");
             request.headers_mut().insert(HeaderName::from_static(deadline::HEADER), left);
+        }
+        if let Some(cluster) = cluster {
+            let named = cluster_header::header_value(cluster);
+            request.headers_mut().insert(HeaderName::from_static(cluster_header::HEADER), named);
         }
         if let Some(name) = sending.name {
             let name = HeaderValue::try_from(name.to_string()).expect("digits and a word");

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use shared::ids::{Epoch, Name, Slot};
-use shared::message::{Service, Storage};
+use shared::ids::{ClusterId, Epoch, Name, Slot};
+use shared::message::{OtherCluster, Service, Storage};
 
 use crate::pool::{Report, Role};
 
@@ -14,6 +14,8 @@ use crate::pool::{Report, Role};
 struct ReplicaStatus {
     service: Service,
     id: Name,
+    /// None before a quorum of acceptors has said so.
+    cluster_id: Option<ClusterId>,
     /// A replica that is not primary, whatever else it is, forwards mutations.
     role: Option<String>,
     epoch: Epoch,
@@ -46,16 +48,28 @@ pub enum StatusError {
         /// Its name.
         id: Name,
     },
+    /// It is of another cluster, by the same name.
+    #[error("a replica of another cluster answers there: {0}")]
+    OtherCluster(#[from] OtherCluster),
 }
 
-/// Reads the status of the replica of that name.
+/// Reads the status of the replica of that name in our cluster, where that is known.
 ///
 /// # Errors
 /// When it is none, or another's.
-pub fn report_of(status: &serde_json::Value, name: &Name) -> Result<Report, StatusError> {
+pub fn report_of(
+    status: &serde_json::Value,
+    name: &Name,
+    cluster: Option<ClusterId>,
+) -> Result<Report, StatusError> {
     let status = ReplicaStatus::deserialize(status)?;
     if status.service != Service::Replica || status.id != *name {
         return Err(StatusError::SomebodyElse { service: status.service, id: status.id });
+    }
+    if let (Some(ours), Some(theirs)) = (cluster, status.cluster_id)
+        && ours != theirs
+    {
+        return Err(OtherCluster { ours, theirs }.into());
     }
     let role = if status.role.as_deref() == Some(Role::Primary.as_str()) {
         Role::Primary
@@ -87,7 +101,25 @@ mod tests {
             "quorum_answers": true, "storage": "writable", "lag_ms": 40,
             "zone": "east",
         });
-        report_of(&status, &"replica-1".parse().unwrap())
+        report_of(&status, &"replica-1".parse().unwrap(), None)
+    }
+
+    #[test]
+    fn a_replica_of_another_cluster_is_somebody_else() {
+        let name = "replica-1".parse().unwrap();
+        let of = |theirs: Option<ClusterId>, ours: Option<ClusterId>| {
+            let status = json!({
+                "service": "replica", "id": "replica-1", "cluster_id": theirs, "epoch": 0,
+                "quorum_answers": true, "storage": "writable",
+            });
+            report_of(&status, &name, ours).map_err(|error| error.to_string())
+        };
+        let (one, two) = (Some(ClusterId(1)), Some(ClusterId(2)));
+        for (theirs, ours) in [(one, one), (one, None), (None, one)] {
+            of(theirs, ours).unwrap();
+        }
+        let error = of(two, one).unwrap_err();
+        assert!(error.starts_with("a replica of another cluster answers there: "), "{error}");
     }
 
     #[test]

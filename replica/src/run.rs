@@ -76,7 +76,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let Remembered { acceptors: found, addresses } =
         followed::remembered(dir.path(), store.cluster, flags);
     let config = args.config(found.clients.len());
-    let Discovered { members, acceptors, mixups, withdrawn } =
+    let Discovered { members, acceptors, mixups, withdrawn, .. } =
         discovery::spawn(running.member(), cluster.clone(), found, ending.clone());
     let (last_heard, addresses) = watch::channel(addresses);
     let folder = dir.path().to_owned();

@@ -51,6 +51,8 @@ pub const EXPIRY: Duration = Duration::from_secs(10);
 pub struct Discovered {
     /// All members, in order of their names.
     pub members: watch::Receiver<Vec<Member>>,
+    /// Of which cluster they are, once an acceptor has said so.
+    pub cluster: watch::Receiver<Option<ClusterId>>,
     /// The acceptors by now.
     pub acceptors: watch::Receiver<Acceptors>,
     /// Whether each is one, and has a name of its own.
@@ -71,12 +73,14 @@ pub fn spawn(
     shutdown: CancellationToken,
 ) -> Discovered {
     let (sender, members) = watch::channel(Vec::new());
+    let (of_members, named) = watch::channel(None);
     let (mixed_up, found) = watch::channel(Found::default());
     let (present, acceptors) = watch::channel(acceptors);
     let asked = acceptors.clone();
     let mixups = Mixups { own: member.instance, found };
     let withdrawn = tokio::spawn(async move {
-        let announcing = announce(member.clone(), cluster, present, (sender, mixed_up));
+        let news = News { members: sender, cluster: of_members, mixed_up };
+        let announcing = announce(member.clone(), cluster, present, news);
         shutdown.run_until_cancelled(announcing).await;
         let acceptors = Arc::clone(&asked.borrow().clients);
         let (name, instance) = (&member.name, member.instance);
@@ -84,14 +88,21 @@ pub fn spawn(
         // Whoever does not hear of it finds out by its silence.
         let _best_effort = join_all(each).await;
     });
-    Discovered { members, acceptors, mixups, withdrawn }
+    Discovered { members, cluster: named, acceptors, mixups, withdrawn }
+}
+
+/// Where it is told what is learned.
+struct News {
+    members: watch::Sender<Vec<Member>>,
+    cluster: watch::Sender<Option<ClusterId>>,
+    mixed_up: watch::Sender<Found>,
 }
 
 async fn announce(
     member: Member,
     cluster: watch::Receiver<Option<ClusterId>>,
     present: watch::Sender<Acceptors>,
-    (sender, mixed_up): (watch::Sender<Vec<Member>>, watch::Sender<Found>),
+    news: News,
 ) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -104,7 +115,7 @@ async fn announce(
         let calls = acceptors.iter().map(|acceptor| acceptor.announce(&announcement, INTERVAL));
         let own = (*cluster.borrow()).or(known.cluster());
         let urls: Vec<BaseUrl> = acceptors.iter().map(|to| to.url().clone()).collect();
-        let others = others(&present.borrow().beside, &sender.borrow(), &member);
+        let others = others(&present.borrow().beside, &news.members.borrow(), &member);
         let (replies, followed, heard) = tokio::join!(
             join_all(calls),
             ask_who_followed(&urls, round, own),
@@ -117,15 +128,22 @@ async fn announce(
         if !answers.is_empty() {
             let contested = answers.iter().filter(|(_, answer)| answer.is_contested).count();
             let is_contested = 2 * contested > answers.len();
-            tell(&mixed_up, Found { mixups: mixups_of(&answers), is_contested });
+            tell(&news.mixed_up, Found { mixups: mixups_of(&answers), is_contested });
         }
         learn_names(&present, &answers);
         let listings: Vec<Listing> = answers
             .into_iter()
             .map(|(_, Announced { cluster, directory, .. })| Listing { cluster, directory })
             .collect();
-        if let Some(members) = known.merge(started.elapsed(), &listings) {
-            sender.send_replace(members);
+        let members = known.merge(started.elapsed(), &listings);
+        // Before its members are told of.
+        news.cluster.send_if_modified(|told| {
+            let is_news = *told != known.of_members();
+            *told = known.of_members();
+            is_news
+        });
+        if let Some(members) = members {
+            news.members.send_replace(members);
         }
         let latest = followed.into_iter().chain(heard).max_by_key(Succession::generation);
         let next = latest.and_then(|succession| present.borrow().succeeded_by(&succession));
@@ -220,7 +238,7 @@ impl fmt::Display for Mixup {
             Self::SameName(NameConflict { listed, rival }) => write!(
                 formatter,
                 "two processes run by the name {}: {} (instance {}), and {} (instance {}), which \
-                 came later and counts for nothing: give it another --id, or end it",
+                 came later and is not listed: give it another --id, or end it",
                 listed.name, listed.url, listed.instance, rival.url, rival.instance
             ),
             Self::SameAcceptor { name, urls: [one, other] } => write!(

@@ -4,8 +4,8 @@
 //! In reading order: [`ids`] and [`message`] (the vocabulary and what is said, in lists
 //! that are [`bounded`], cut into [`page`]s), [`wire`], [`query`], [`fields`],
 //! [`accept`], [`framing`], [`openapi`] and [`problem`] (how it is said over HTTP),
-//! [`versions`] (who says it in another version), [`deadline`], [`client`] and
-//! [`discovery`] (who says it to whom), [`config`], [`datadir`] and [`service`] (a process
+//! [`versions`] (who says it in another version), [`deadline`], [`client`], [`cluster_header`]
+//! and [`discovery`] (who says it to whom), [`config`], [`datadir`] and [`service`] (a process
 //! from its flags to its end), [`server`] (bounded HTTP), [`tls`] with [`byte_budget`],
 //! [`places`], [`health`], [`status`], [`metrics`], [`spans`], [`events`] and [`console`]
 //! (what people look at), [`telemetry`], [`random`].
@@ -27,6 +27,7 @@ pub mod versions;
 pub mod wire;
 
 pub mod client;
+pub mod cluster_header;
 pub mod deadline;
 pub mod discovery;
 

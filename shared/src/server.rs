@@ -38,6 +38,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use futures::future::Either;
+use http::uri::Authority;
 use http::{Method, Request, Response, Uri};
 use hyper::body::Body;
 use hyper::server::conn::http1;
@@ -202,8 +203,16 @@ pub fn with_fallbacks(router: Router) -> Router {
     router
 }
 
+/// What was asked for, in words: a request with a method of its own may name a host alone.
+fn target(uri: &Uri) -> &str {
+    match uri.path() {
+        "" => uri.authority().map_or("", Authority::as_str),
+        path => path,
+    }
+}
+
 async fn no_such_path(method: Method, uri: Uri) -> Problem {
-    let problem = Problem::not_found(format!("there is no {method} {} here", uri.path()));
+    let problem = Problem::not_found(format!("there is no {method} {} here", target(&uri)));
     std::future::ready(nothing_applied(&method, problem)).await
 }
 

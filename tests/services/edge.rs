@@ -70,6 +70,12 @@ async fn every_service_refuses_what_it_must_so_that_the_client_hears_it() -> Res
         ("acceptor-1", "PUT /v1/members/replica-9"),
         ("coordinator-1", "POST /v1/proposals"),
         ("coordinator-1", "POST /v1/heartbeats"),
+        ("acceptor-1", "POST /v1/succession"),
+        ("coordinator-1", "POST /v1/endings"),
+        ("coordinator-1", "POST /v1/primary"),
+        ("coordinator-1", "POST /v1/acceptors"),
+        ("replica-1", "POST /v1/replication/commands"),
+        ("replica-1", "POST /v1/replication/suspicions"),
     ] {
         for kind in ["application/x-www-form-urlencoded", "text/plain"] {
             let fields = with(&format!("content-type: {kind}"));

@@ -1,11 +1,14 @@
-//! The disks of all acceptors and of one replica are lost, and everything starts on the
-//! same addresses: a new cluster forms beside replicas of the old one.
+//! Services of two clusters meet at one address: the disks of all acceptors and of one replica
+//! are lost, and everything starts on the same addresses, so that a new cluster forms beside
+//! replicas of the old one; or a replica of another cluster is given the address of one of
+//! ours.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use tests::harness::cluster::{Cluster, PATIENCE, Size, eventually};
+use tests::harness::process::Process;
 
 use crate::synod;
 
@@ -145,4 +148,72 @@ async fn coordinators_that_live_on_end_when_their_acceptors_have_lost_their_data
     }
     a_new_cluster_works(&mut cluster).await?;
     the_old_replicas_end(&mut cluster)
+}
+
+/// Sends to the balancer for as long as a balancer believes what it was told of a member, and
+/// longer.
+const BESIDE: Duration = Duration::from_secs(15);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_of_another_cluster_at_the_address_of_one_of_ours_is_asked_for_nothing()
+-> Result<()> {
+    let mut ours = Cluster::start(synod(), Size::default(), &[]).await?;
+    let mut theirs = Cluster::start(synod(), Size::default(), &[]).await?;
+    for (cluster, value) in [(&ours, "ours"), (&theirs, "theirs")] {
+        let url = format!("{}/v1/kv/k", cluster.front());
+        cluster.http().put(url).body(value).send().await?.error_for_status()?;
+        cluster.wait_until_equal().await?;
+    }
+    let primary = ours.primary().await?;
+    let names = ours.names("replica");
+    let gone = names.iter().find(|name| **name != primary).context("a backup")?.clone();
+    ours.service(&gone).kill()?;
+    theirs.service(&gone).kill()?;
+    let acceptors = theirs.names("acceptor");
+    let acceptors: Vec<&str> = acceptors.iter().map(|name| theirs.url(name)).collect();
+    let listen = ours.url(&gone).trim_start_matches("http://").to_owned();
+    let data = theirs.data_dir(&gone).to_string_lossy().into_owned();
+    let args = ["replica", "--id", &gone, "--listen", &listen, "--data-dir", &data];
+    let acceptors = acceptors.join(",");
+    let args = args.into_iter().chain(["--acceptors", &acceptors]).map(str::to_owned);
+    let logs = tempfile::tempdir()?;
+    let mut foreign = Process::new(&gone, synod(), args.collect(), logs.path());
+    foreign.start()?;
+    let theirs_ready = format!("{}/readyz", ours.url(&gone));
+    eventually("it is ready there", || async {
+        ours.http().get(&theirs_ready).send().await?.error_for_status()?;
+        Ok(())
+    })
+    .await?;
+    // It becomes the primary of its own, by a later epoch than any of ours.
+    eventually("it is primary there", || async {
+        let url = format!("{}/v1/cluster/primary", theirs.front());
+        let asked = serde_json::json!({ "replica": &gone });
+        theirs.http().post(url).json(&asked).send().await?.error_for_status()?;
+        Ok(())
+    })
+    .await?;
+    let url = format!("{}/v1/kv/k", ours.front());
+    let local = format!("{url}?consistency=local");
+    let begun = Instant::now();
+    let mut writes = 0;
+    while begun.elapsed() < BESIDE {
+        for read in [&url, &local] {
+            let value = ours.http().get(read).send().await?.error_for_status()?.text().await?;
+            ensure!(value == "ours", "{read} gives {value:?}");
+        }
+        let url = format!("{}/v1/kv/written-{writes}", ours.front());
+        ours.http().put(url).body("ours").send().await?.error_for_status()?;
+        writes += 1;
+    }
+    let held = ours.contents(&primary, "written-").await?;
+    ensure!(held.len() == writes, "{writes} writes are acknowledged, and {} are here", held.len());
+    let strayed = theirs.contents(&primary, "written-").await?;
+    ensure!(strayed.is_empty(), "the other cluster has {strayed:?}");
+    let said = ours.service("balancer-1").output()?;
+    ensure!(said.contains("a replica of another cluster answers there"), "{said}");
+    let shown = &ours.json(&primary, "/v1/cluster").await?["replicas"];
+    let shown = shown.as_array().into_iter().flatten().find(|shown| shown["id"] == gone.as_str());
+    ensure!(shown.is_none_or(|shown| shown["healthy"] == false), "{shown:?}");
+    foreign.kill()
 }

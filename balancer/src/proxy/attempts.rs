@@ -175,7 +175,7 @@ impl Proxy {
 
     async fn send(&self, request: &Buffered, sending: Sending, in_flight: InFlight) -> Attempt {
         let limit = request.deadline.at() + SLACK;
-        let outgoing = request.outgoing(sending);
+        let outgoing = request.outgoing(sending, self.endpoints.cluster());
         let sent = send_to(&in_flight.target().member.url, outgoing);
         let sent = tokio::time::timeout_at(limit, sent);
         // Who waits in line for a lock is kept in it by the replica, whoever is primary.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use shared::ids::Instance;
+use shared::ids::{ClusterId, Instance};
 use shared::message::{Member, Service};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -98,6 +98,8 @@ struct State {
     quorum_answers: AtomicBool,
     /// Whether it knows requests by name, as it says.
     knows_names: AtomicBool,
+    /// Of which cluster it is, as it says.
+    cluster: Mutex<Option<ClusterId>>,
     script: Script,
     /// Of a longer body nothing is read: the answer comes first, and then it closes.
     longest_body: AtomicUsize,
@@ -127,6 +129,7 @@ impl Fake {
             role,
             quorum_answers: AtomicBool::new(true),
             knows_names: AtomicBool::new(false),
+            cluster: Mutex::default(),
             script: Box::new(script),
             longest_body: AtomicUsize::new(usize::MAX),
             seen: Mutex::default(),
@@ -167,6 +170,10 @@ impl Fake {
     pub(super) fn know_names(self) -> Self {
         self.state.knows_names.store(true, Ordering::Relaxed);
         self
+    }
+
+    pub(super) fn set_cluster(&self, cluster: ClusterId) {
+        *self.state.cluster.lock().unwrap() = Some(cluster);
     }
 
     pub(super) fn set_longest_body(&self, bytes: usize) {
@@ -243,6 +250,7 @@ fn status(state: &State) -> Reply {
     let status = json!({
         "service": "replica", "id": id, "role": role, "epoch": epoch, "executed_slot": 7,
         "quorum_answers": quorum_answers, "storage": "writable", "lag_ms": 1, "hash": "x",
+        "cluster_id": *state.cluster.lock().unwrap(),
         "requests_from": state.knows_names.load(Ordering::Relaxed).then_some(3),
     });
     Reply::with("200 OK", "content-type: application/json\r\n", &status.to_string())

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use shared::discovery::{Acceptors, Mixups};
 use shared::events::Events;
-use shared::ids::Instance;
+use shared::ids::{ClusterId, Instance};
 use shared::message::{Member, Service};
 use shared::metrics::Metrics;
 use shared::server::{Admission, AllowedHosts, Limits, serve_connections};
@@ -110,13 +110,17 @@ impl Setup {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let name: shared::ids::Name = "balancer-1".parse().unwrap();
-        let endpoints = Endpoints::new(Rules {
-            thresholds: self.thresholds,
-            zone: None,
-            policy: self.policy,
-            retry_percent: 20,
-            hedge_percent: 5,
-        });
+        let (cluster, served) = watch::channel(None);
+        let endpoints = Endpoints::new(
+            Rules {
+                thresholds: self.thresholds,
+                zone: None,
+                policy: self.policy,
+                retry_percent: 20,
+                hedge_percent: 5,
+            },
+            served,
+        );
         let shutdown = CancellationToken::new();
         let mut metrics = Metrics::new(Service::Balancer, &name);
         let measured = Measured::register(&mut metrics);
@@ -156,7 +160,7 @@ impl Setup {
             }
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let balancer = Balancer { address, client, endpoints, members, shutdown, running };
+        let balancer = Balancer { address, client, endpoints, members, cluster, shutdown, running };
         balancer.until(|pool| pool.healthy() == fakes.len()).await;
         balancer
     }
@@ -167,6 +171,8 @@ pub(super) struct Balancer {
     client: Client<HttpConnector, Full<Bytes>>,
     endpoints: Arc<Endpoints>,
     pub(super) members: watch::Sender<Vec<Member>>,
+    /// The cluster that it serves.
+    pub(super) cluster: watch::Sender<Option<ClusterId>>,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
 }

@@ -1,7 +1,7 @@
 //! How checks and discovery change who is asked.
 
 use http::Method;
-use shared::ids::Instance;
+use shared::ids::{ClusterId, Instance};
 use shared::message::Member;
 use tokio::sync::mpsc;
 
@@ -68,6 +68,42 @@ async fn where_no_replica_has_a_quorum_reads_are_refused_in_time_and_local_ones_
     assert_eq!(balancer.get("/v1/kv/k?consistency=local").await.body, "one");
     assert_eq!(balancer.get("/v1/cluster").await.body, "one");
     assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "one");
+}
+
+#[tokio::test]
+async fn a_replica_of_another_cluster_at_the_address_of_ours_gets_no_requests() {
+    let (one, two) =
+        (Fake::start(1, |_| Reply::ok("one")).await, Fake::start(2, |_| Reply::ok("two")).await);
+    let balancer = Setup::with_patient_checks().start(&[&one, &two]).await;
+    balancer.cluster.send_replace(Some(ClusterId(1)));
+    one.set_cluster(ClusterId(1));
+    two.set_cluster(ClusterId(2));
+    two.set_role("primary", 7);
+    balancer.until(|pool| pool.healthy() == 1).await;
+    for _ in 0..4 {
+        assert_eq!(balancer.get("/v1/kv/k").await.body, "one");
+        assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "one");
+        assert_eq!(balancer.get("/v1/kv/k?consistency=local").await.body, "one");
+    }
+    two.set_cluster(ClusterId(1));
+    balancer.until(|pool| pool.healthy() == 2 && primary(pool) == 2).await;
+    assert_eq!(balancer.put("/v1/kv/k", "value").await.body, "two");
+}
+
+#[tokio::test]
+async fn what_is_sent_on_names_the_cluster_that_is_served_and_no_other() {
+    let one = Fake::start(1, |_| Reply::ok("one")).await;
+    let balancer = Setup::default().start(&[&one]).await;
+    let clients = [("synod-cluster", "00000000000000ff")];
+    balancer.send(Method::GET, "/v1/kv/k", &clients, "").await;
+    balancer.cluster.send_replace(Some(ClusterId(0xa)));
+    balancer.send(Method::PUT, "/v1/kv/k", &clients, "value").await;
+    let named: Vec<Vec<String>> = one
+        .seen()
+        .iter()
+        .map(|seen| seen.field("synod-cluster").into_iter().map(str::to_owned).collect())
+        .collect();
+    assert_eq!(named, [vec![], vec!["000000000000000a".to_owned()]]);
 }
 
 #[tokio::test]

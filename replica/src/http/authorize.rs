@@ -33,6 +33,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, header};
+use shared::cluster_header;
 use shared::deadline::Deadline;
 use shared::problem::{Outcome, Problem};
 use shared::server::AllowedHosts;
@@ -48,7 +49,7 @@ use crate::driver::Handle;
 use crate::jwt::{BadJwt, Issuer, Jwt, Vouched};
 use crate::machine::access::SecretHash;
 use crate::machine::access::authorize::{Denied, LeaseOwner, of_op};
-use crate::machine::access::policy::Right;
+use crate::machine::access::policy::{ClusterRight, Right};
 use crate::machine::access::subject::{Author, Subject};
 use crate::machine::command::Op;
 use crate::machine::format;
@@ -168,7 +169,14 @@ pub(super) async fn guarded(
 
 async fn required(app: &App, route: &str, parts: &Parts) -> Result<Caller, Refused> {
     let Parts { method, uri, headers, .. } = parts;
-    let right = match need_of(method, route, uri.query()) {
+    let need = need_of(method, route, uri.query());
+    let ours = app.driver.published().status.cluster;
+    // What is said of the cluster is said by whom it is asked, also before that is known.
+    let says_who = ours.is_none() && need == Need::Cluster(ClusterRight::Read);
+    if need != Need::Nothing && !says_who {
+        cluster_header::check(headers, ours)?;
+    }
+    let right = match need {
         Need::Nothing | Need::Bootstrap => return Ok(Caller::Anyone),
         Need::Token | Need::Keys(_) | Need::Body | Need::Everything(_) => None,
         Need::Cluster(right) => Some(right),

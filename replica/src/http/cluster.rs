@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures::future::join_all;
 use http::request::Parts;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use serde_json::{Map, Value, json};
 use shared::client::{AcceptorClient, Peer};
 use shared::config::BaseUrl;
@@ -118,6 +118,7 @@ pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Respon
     let members = app.members.borrow().clone();
     let own = serde_json::to_value(status_of(&app)).expect("a status is plain JSON");
     let acceptors = app.acceptors.borrow().clone();
+    let of_ours = |seen: Seen| seen.of(app.driver.published().status.cluster);
     let (acceptors, others) = tokio::join!(
         join_all(acceptors.clients.iter().map(|client| ask_acceptor(client, &acceptors))),
         join_all(members.iter().filter(|member| is_asked(app.as_ref(), member)).map(ask_member)),
@@ -129,7 +130,8 @@ pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Respon
         status: Some(own),
     };
     let status = app.driver.published().status;
-    let mut seen: Vec<Seen> = acceptors.into_iter().chain(others).chain([this]).collect();
+    let mut seen: Vec<Seen> =
+        acceptors.into_iter().chain(others).map(of_ours).chain([this]).collect();
     seen.extend(unheard(status.view.as_ref(), &seen, &app.addresses.borrow()));
     seen.sort_by(|a, b| (&a.name, &a.url).cmp(&(&b.name, &b.url)));
     let of = |service: Service| -> Vec<&Seen> {
@@ -273,6 +275,15 @@ fn fields(service: Service) -> &'static [&'static str] {
 }
 
 impl Seen {
+    /// As it counts in our cluster: what a service of another one says is not of the member
+    /// whose address it has.
+    fn of(self, ours: Option<ClusterId>) -> Self {
+        let theirs = |status: &Value| ClusterId::deserialize(&status["cluster_id"]).ok();
+        let is_other =
+            |status: &Value| ours.zip(theirs(status)).is_some_and(|(ours, theirs)| ours != theirs);
+        Self { status: self.status.filter(|status| !is_other(status)), ..self }
+    }
+
     fn number(&self, field: &str) -> Option<u64> {
         self.status.as_ref()?[field].as_u64()
     }

@@ -25,8 +25,8 @@ use shared::ids::Slot;
 use shared::message::{ChosenEntry, ChosenReply, LogPrefix, Value};
 use shared::page::PageLimits;
 
-use crate::replica::LogPage;
 use crate::replica::config::Config;
+use crate::replica::status::LogPage;
 pub use claims::Claimant;
 use claims::Claims;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use shared::ids::{Ballot, Name};
 use shared::message::{Directory, HeartbeatReply, Member, Phase, Service};
 
-use crate::replica::Leader;
+use crate::replica::status::Leader;
 
 #[derive(Clone, Debug)]
 struct Coordinator {

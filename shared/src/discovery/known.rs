@@ -24,6 +24,8 @@ pub struct Known {
     acceptors: usize,
     /// The cluster that a majority of them named last.
     cluster: Option<ClusterId>,
+    /// The one whose acceptors counted last.
+    counted: Option<ClusterId>,
     by_name: BTreeMap<Name, Believed>,
     /// What was told last.
     told: Vec<Member>,
@@ -39,7 +41,7 @@ impl Known {
     /// Nobody yet, where so many acceptors are asked.
     #[must_use]
     pub fn of(acceptors: usize) -> Self {
-        Self { acceptors, cluster: None, by_name: BTreeMap::new(), told: Vec::new() }
+        Self { acceptors, cluster: None, counted: None, by_name: BTreeMap::new(), told: Vec::new() }
     }
 
     /// So many acceptors are asked from now on.
@@ -51,6 +53,13 @@ impl Known {
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterId> {
         self.cluster
+    }
+
+    /// The cluster of the members: that which a majority of the acceptors named last, or, until
+    /// one has, the only one that any of them names.
+    #[must_use]
+    pub fn of_members(&self) -> Option<ClusterId> {
+        self.counted
     }
 
     /// Takes what the acceptors answered in one round, and says who is there when that
@@ -96,6 +105,8 @@ impl Known {
         {
             self.by_name.clear();
         }
+        let only = if named.len() == 1 { named.first().copied() } else { None };
+        self.counted = self.cluster.or(only).or(self.counted);
         let counts = |listing: &&Listing| match self.cluster {
             Some(cluster) => listing.cluster == Some(cluster),
             None => named.len() < 2,

@@ -42,9 +42,8 @@ fn configuration(cluster: &Cluster, rules: &Path) -> String {
 async fn firing(http: &reqwest::Client, url: &str) -> Result<BTreeSet<(String, String)>> {
     let answer: Value = http.get(format!("{url}/api/v1/alerts")).send().await?.json().await?;
     let alerts = answer["data"]["alerts"].as_array().context("a list of alerts")?;
-    let label = |alert: &Value, name: &str| {
-        alert["labels"][name].as_str().unwrap_or_default().to_owned()
-    };
+    let label =
+        |alert: &Value, name: &str| alert["labels"][name].as_str().unwrap_or_default().to_owned();
     let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
     Ok(firing.map(|alert| (label(alert, "alertname"), label(alert, "instance"))).collect())
 }

@@ -4,7 +4,7 @@ use balancer::status::report_of;
 use client::{Page, problem as problems};
 use http::StatusCode;
 use replica::machine::state::Meta;
-use shared::ids::Name;
+use shared::ids::{ClusterId, Name};
 use shared::problem::{Body, Problem};
 
 use super::{choose, chosen, short};
@@ -27,7 +27,7 @@ pub(super) fn decode(bytes: &[u8]) {
         2 => {
             let Ok(status) = serde_json::from_slice(rest) else { return };
             let name: Name = "replica-1".parse().expect("a name");
-            let _report = report_of(&status, &name);
+            let _report = report_of(&status, &name, Some(ClusterId(1)));
         }
         _ => {
             let Ok(meta) = serde_json::from_slice::<Meta>(rest) else { return };
