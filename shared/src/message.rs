@@ -44,8 +44,11 @@
 //! | – | replicas | replica `GET /v1/replication/digest?cluster=&at=` | `DigestReply`, of the replica's crate |
 //! | `Suspicion` | replica | replica `POST /v1/replication/suspicions` | `SuspicionReply` |
 //! | `ForwardedCommand` | backup | replica `POST /v1/replication/commands` | `ForwardReply` |
+//! | – | all services, as they end | acceptor `DELETE /v1/members/{name}?instance=` | nothing |
 //!
-//! Every request and every answer says of which cluster it is. Those of acceptors carry the
+//! Every request and every answer says of which cluster it is, but for what changes nothing
+//! that must hold: who is there (`/v1/members`) is told by instance, and `/v1/watermarks`,
+//! `/v1/votes` and `/v1/succession` are asked of anybody. Answers of acceptors carry the
 //! roster, or the identity of an acceptor, which is of one roster only; those of
 //! coordinators and replicas are [`OfCluster`]. Where the cluster is another one than the
 //! reader's, or the reader doesn't know its own yet, nothing is learned or told.

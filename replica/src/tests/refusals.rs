@@ -13,10 +13,37 @@ use super::send;
 type Case<'a> = (Method, &'a str, &'a [(&'static str, &'a str)], u16, &'a str);
 
 #[tokio::test]
+async fn what_is_asked_of_another_cluster_is_not_answered_for_it() {
+    let network = Network::start(1).await;
+    let of = |cluster: u64| format!("{cluster:016x}");
+    let asked = async |cluster: u64, method: Method, path: &str| {
+        network.with(0, method, path, &[("synod-cluster", &of(cluster))]).await
+    };
+    assert_eq!(asked(7, Method::PUT, "/v1/kv/k").await.status, 201);
+    assert_eq!(asked(7, Method::GET, "/v1/kv/k").await.status, 200);
+    for (method, path, outcome) in [
+        (Method::GET, "/v1/kv/k", Value::Null),
+        (Method::GET, "/v1/kv/k?consistency=local", Value::Null),
+        (Method::GET, "/v1/kv", Value::Null),
+        (Method::GET, "/v1/watch?key=k", Value::Null),
+        (Method::GET, "/v1/cluster", Value::Null),
+        (Method::PUT, "/v1/kv/k", json!("not_applied")),
+        (Method::DELETE, "/v1/kv/k", json!("not_applied")),
+        (Method::POST, "/v1/leases", json!("not_applied")),
+        (Method::POST, "/v1/compact", json!("not_applied")),
+    ] {
+        let seen = asked(8, method.clone(), path).await;
+        assert_eq!(seen.refusal(), (503, outcome, true), "{method} {path}: {seen:?}");
+        assert!(seen.text().contains("of cluster 0000000000000007"), "{method} {path}: {seen:?}");
+    }
+    assert_eq!(network.get(0, "/v1/kv/k").await.header("synod-version"), "1");
+}
+
+#[tokio::test]
 async fn every_malformed_request_is_refused_by_name() {
     let network = Network::start(2).await;
     let long_key = format!("/v1/kv/{}", "k".repeat(1_025));
-    let cases: [Case<'_>; 33] = [
+    let cases: [Case<'_>; 34] = [
         (Method::GET, "/v1/kv/", &[], 400, "key is empty"),
         (Method::PUT, "/v1/kv/", &[], 400, "key is empty"),
         (Method::GET, &long_key, &[], 400, "1024"),
@@ -32,6 +59,7 @@ async fn every_malformed_request_is_refused_by_name() {
         (Method::PUT, "/v1/kv/x", &[("synod-timeout", "soon")], 400, "Synod-Timeout"),
         (Method::PUT, "/v1/kv/x", &[("synod-min-revision", "x")], 400, "Synod-Min-Revision"),
         (Method::GET, "/v1/kv/x", &[("synod-timeout", "0ms")], 400, "Synod-Timeout"),
+        (Method::PUT, "/v1/kv/x", &[("synod-cluster", "7")], 400, "16 hexadecimal digits"),
         (Method::GET, "/v1/kv/x?unknown=1", &[], 400, "unknown"),
         (Method::GET, "/v1/kv/x?consistency=eventual", &[], 400, "linearizable, local"),
         (Method::GET, "/v1/kv/x?consistency=local&consistency=local", &[], 400, "more than once"),
