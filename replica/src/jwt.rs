@@ -18,6 +18,7 @@
 mod args;
 mod check;
 mod counts;
+mod forged;
 mod keys;
 mod source;
 
@@ -32,6 +33,7 @@ pub(crate) use self::args::JwtArgs;
 pub use self::check::Jwt;
 pub(crate) use self::check::{BadJwt, Told, Vouched};
 pub(crate) use self::counts::KeyCounts;
+use self::forged::Forged;
 use self::keys::Keys;
 use self::source::{Looked, Source};
 
@@ -44,6 +46,7 @@ pub(crate) struct Issuer {
     told: Told,
     source: Source,
     keys: RwLock<Arc<Keys>>,
+    forged: Forged,
     looking: Mutex<Looking>,
     counts: KeyCounts,
 }
@@ -60,7 +63,7 @@ struct Looking {
 impl Issuer {
     fn new(told: Told, source: Source, counts: KeyCounts) -> Self {
         let (keys, looking) = (RwLock::default(), Mutex::default());
-        Self { told, source, keys, looking, counts }
+        Self { told, source, keys, forged: Forged::default(), looking, counts }
     }
 
     /// Whom it vouches for by this JWT, if it does.
@@ -68,7 +71,7 @@ impl Issuer {
     /// # Errors
     /// Which check failed.
     pub(crate) fn check(&self, jwt: &Jwt) -> Result<Arc<Vouched>, BadJwt> {
-        self.keys().check(&self.told, jwt, now_s())
+        self.keys().check(&self.told, jwt, &self.forged, now_s())
     }
 
     /// Keeps the keys up to date.
@@ -130,22 +133,29 @@ impl Issuer {
     }
 
     fn replace(&self, keys: Keys) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        let former = self.keys();
+        let keys = Arc::new(keys.succeeding(&former));
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&keys);
+        former.withdraw(&keys);
     }
 }
 
 impl Vouched {
-    /// Waits until its time is over, by the wall clock: also where that is set meanwhile.
+    /// Waits until its time is over, by the wall clock, also where that is set meanwhile; or
+    /// until its key is withdrawn.
     pub(crate) async fn over(&self) {
         const LOOK_EVERY: Duration = Duration::from_secs(60);
-        while let Some(left) = self.left_s(now_s()) {
-            tokio::time::sleep(Duration::from_secs(left.max(1)).min(LOOK_EVERY)).await;
-        }
+        let ended = async {
+            while let Some(left) = self.left_s(now_s()) {
+                tokio::time::sleep(Duration::from_secs(left.max(1)).min(LOOK_EVERY)).await;
+            }
+        };
+        let _either = self.key_withdrawn.run_until_cancelled(ended).await;
     }
 
-    /// Whether its time is over.
+    /// Whether its time is over, or its key withdrawn.
     pub(crate) fn is_over(&self) -> bool {
-        self.left_s(now_s()).is_none()
+        self.key_withdrawn.is_cancelled() || self.left_s(now_s()).is_none()
     }
 }
 

@@ -321,3 +321,41 @@ async fn a_watch_ends_with_the_jwt_that_it_was_asked_for_with() -> Result<()> {
     ensure!(told.contains("denied") && told.contains("no longer"), "{told}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_ends_when_the_issuer_takes_the_key_back_that_signed_its_jwt() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("jwks.json");
+    let (kept, taken_back) = (Signer::draw("kept", EdDSA)?, Signer::draw("taken-back", EdDSA)?);
+    std::fs::write(&file, jwks(&[&kept, &taken_back])?)?;
+    let guarded = with_issuer(&file.to_string_lossy()).await?;
+    let app = rule("app/", &["read", "watch"]);
+    guarded.settled("balancer-1", Method::PUT, "/v1/policies/app", &app).await?;
+    let path = "/v1/watch?prefix=app/";
+    let day = Duration::from_secs(86_400);
+    let mut watches = Vec::new();
+    for signer in [&kept, &taken_back] {
+        let jwt = signer.jwt("ci", &["app"], day)?;
+        let watch = guarded.ask("replica-1", Method::GET, path, &jwt).send().await?;
+        ensure!(watch.status() == StatusCode::OK, "{}", watch.status());
+        watches.push(watch);
+    }
+    // The other one stays, with another beside it.
+    let next = Signer::draw("next", EdDSA)?;
+    std::fs::write(&file, jwks(&[&next, &kept])?)?;
+    let (ended, mut goes_on) = (watches.remove(1), watches.remove(0));
+    let told = tokio::time::timeout(Duration::from_secs(30), ended.text()).await??;
+    ensure!(told.contains("denied") && told.contains("no longer"), "{told}");
+    guarded.settled("balancer-1", Method::PUT, "/v1/kv/app/k", &json!("v")).await?;
+    let seen = tokio::time::timeout(Duration::from_secs(30), async {
+        let mut text = String::new();
+        while let Some(piece) = goes_on.chunk().await? {
+            text.push_str(&String::from_utf8_lossy(&piece));
+            if text.contains("app/k") {
+                return anyhow::Ok(());
+            }
+        }
+        anyhow::bail!("it ended after {text}")
+    });
+    seen.await?
+}

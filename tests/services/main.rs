@@ -18,6 +18,7 @@ mod contract;
 mod conventions;
 mod coordinators;
 mod demo;
+mod documents;
 mod doors;
 mod edge;
 mod events;

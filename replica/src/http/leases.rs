@@ -30,7 +30,7 @@ use super::shown::{NotShown, Rest, Rows};
 use crate::http::request::parameter::{CONSISTENCY, CURSOR, LEASE_ID, LIMIT, Parameter};
 use crate::http::request::path::text_of;
 use crate::http::request::tenure::{Cursor, Grant, body_of, lease_of_path, wrong_cursor};
-use crate::machine::access::policy::ClusterRight;
+use crate::machine::access::policy::{ClusterRight, Right};
 use crate::machine::command::Op;
 use crate::machine::leases::{Lease, LeaseOp};
 use crate::store::{TenurePage, TenureQuery};
@@ -177,7 +177,12 @@ async fn get_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let next = last.map(|last| Cursor::Keys(id, last.clone()).encode());
     let mut response = wire::json(&RenderedWhole {
         lease: rendered(app, &page, found),
-        keys: page.keys.iter().map(|key| text_of(key)).collect(),
+        keys: page
+            .keys
+            .iter()
+            .filter(|key| may_list(&caller, key))
+            .map(|key| text_of(key))
+            .collect(),
         revision: page.revision,
         next: next.clone(),
     });
@@ -259,6 +264,11 @@ fn may_see(caller: &Caller, lease: &Lease) -> bool {
             lease.owner == Some(*by) || granted.cluster().has(ClusterRight::Operate)
         }
     }
+}
+
+/// The names of keys are for those who may list them.
+fn may_list(caller: &Caller, key: &[u8]) -> bool {
+    caller.granted().is_none_or(|granted| granted.at(key).has(Right::List))
 }
 
 impl Source for Rest<Leases> {

@@ -132,19 +132,19 @@ async fn acquire_answer(app: &App, request: Request) -> Result<Response, Refused
         let (revision, since) = (*revision, *since);
         let turn = async {
             at_least(app, Some(revision), deadline).await?;
-            match line.wait(waiting, since, until).await? {
-                Some(held) => {
-                    let needed =
-                        |holder: &TokenHolder| holder.granted.need_at(Right::Lock, &line.name);
-                    let permitted = permit(app, &parts.headers, Seen::AsItIs, deadline, needed);
-                    if let Err(refused) = permitted.await {
-                        line.give_up(&parts.headers).await;
-                        return Err(refused);
-                    }
-                    Ok(held)
-                }
-                None => line.leave(&parts.headers, since).await,
+            let ended = match line.wait(waiting, since, until).await {
+                Ok(None) => return line.leave(&parts.headers, since).await,
+                Ok(Some(held)) => Ok(held),
+                Err(why) => Err(why),
+            };
+            // It may have lost the right while it was in line: then it hears of nobody's lock.
+            let needed = |holder: &TokenHolder| holder.granted.need_at(Right::Lock, &line.name);
+            let permitted = permit(app, &parts.headers, Seen::AsItIs, deadline, needed);
+            if let Err(refused) = permitted.await {
+                line.give_up(&parts.headers).await;
+                return Err(refused);
             }
+            ended
         };
         performed.mutated = turn.await.map_err(in_line)?;
     }

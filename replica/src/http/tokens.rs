@@ -376,7 +376,8 @@ struct RenderedVouched {
 
 impl RenderedVouched {
     fn of(accessor: Accessor, vouched: &Vouched) -> Self {
-        let Vouched { subject: Subject { issuer, subject }, policies, expires_s } = vouched.clone();
+        let Vouched { subject: Subject { issuer, subject }, policies, expires_s, .. } =
+            vouched.clone();
         Self { accessor, issuer, subject, policies, expires: expires_s }
     }
 }

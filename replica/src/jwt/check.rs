@@ -8,6 +8,7 @@ use std::fmt;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::keys::Keys;
 use crate::machine::access::policy::PolicyName;
@@ -57,7 +58,7 @@ pub(crate) struct Told {
 }
 
 /// Somebody whom the issuer vouches for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Vouched {
     /// Who.
     pub(crate) subject: Subject,
@@ -65,6 +66,8 @@ pub(crate) struct Vouched {
     pub(crate) policies: Vec<PolicyName>,
     /// Until when. Seconds since 1970.
     pub(crate) expires_s: u64,
+    /// Cancelled once the key that has signed it is the issuer's no more.
+    pub(super) key_withdrawn: CancellationToken,
 }
 
 impl Vouched {
@@ -107,6 +110,9 @@ pub(crate) enum BadJwt {
     /// The issuer has no such key.
     #[error("the issuer has no key of that name (kid)")]
     UnknownKid,
+    /// So many signatures were no good just now that no further one is looked at.
+    #[error("too many JWTs with signatures that are not the issuer's came just now")]
+    TooManyForged,
     /// It is not what the key has signed.
     #[error("the signature is not the issuer's")]
     Signature,
@@ -172,10 +178,15 @@ impl Told {
             if is_json { BadJwt::Claims } else { BadJwt::Signature }
         })?;
         let Value::Object(claims) = decoded.claims else { return Err(BadJwt::Claims) };
-        self.check_claims(&claims, now_s)
+        self.check_claims(&claims, key.withdrawn.clone(), now_s)
     }
 
-    fn check_claims(&self, claims: &Map<String, Value>, now_s: u64) -> Result<Vouched, BadJwt> {
+    fn check_claims(
+        &self,
+        claims: &Map<String, Value>,
+        key_withdrawn: CancellationToken,
+        now_s: u64,
+    ) -> Result<Vouched, BadJwt> {
         let text = |name: &'static str| {
             claims.get(name).and_then(Value::as_str).ok_or(BadJwt::Claim(name))
         };
@@ -198,7 +209,7 @@ impl Told {
             }
         }
         let policies = policies_of(claims.get(&self.claim))?;
-        let vouched = Vouched { subject, policies, expires_s };
+        let vouched = Vouched { subject, policies, expires_s, key_withdrawn };
         vouched.left_s(now_s).ok_or(BadJwt::Expired)?;
         Ok(vouched)
     }

@@ -12,8 +12,10 @@ use jsonwebtoken::jwk::{
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::check::{BadJwt, Jwt, Told, Vouched};
+use super::forged::Forged;
 
 /// The most keys of an issuer.
 const MOST_KEYS: usize = 64;
@@ -39,6 +41,10 @@ pub(super) struct Key {
     /// What it may have signed with, by what it is.
     pub(super) allowed: Vec<Algorithm>,
     pub(super) public: DecodingKey,
+    /// What it is, whatever else is said of it.
+    material: AlgorithmParameters,
+    /// Cancelled once the issuer has it no more.
+    pub(super) withdrawn: CancellationToken,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +72,24 @@ impl Keys {
             ));
         }
         Ok(Self { keys, text: text.to_vec(), checked: Mutex::default() })
+    }
+
+    /// Takes the place of these: who is vouched for by a key that is here too still is, and
+    /// nobody by one that is not, once these are [withdrawn](Self::withdraw).
+    pub(super) fn succeeding(mut self, former: &Self) -> Self {
+        for key in &mut self.keys {
+            if let Some(same) = former.keys.iter().find(|former| key.is_same(former)) {
+                key.withdrawn = same.withdrawn.clone();
+            }
+        }
+        self
+    }
+
+    /// Those who are vouched for by one of these that is not among their successors are so no
+    /// more.
+    pub(super) fn withdraw(&self, successors: &Self) {
+        let stays = |key: &Key| successors.keys.iter().any(|successor| successor.is_same(key));
+        self.keys.iter().filter(|key| !stays(key)).for_each(|key| key.withdrawn.cancel());
     }
 
     /// Whether none are known yet.
@@ -103,13 +127,19 @@ impl Keys {
     }
 
     /// Whom a JWT is of, at a time. One that was good is good until it ends.
-    pub(super) fn check(&self, told: &Told, jwt: &Jwt, now_s: u64) -> Result<Arc<Vouched>, BadJwt> {
+    pub(super) fn check(
+        &self,
+        told: &Told,
+        jwt: &Jwt,
+        forged: &Forged,
+        now_s: u64,
+    ) -> Result<Arc<Vouched>, BadJwt> {
         let digest = jwt.digest();
         let known = self.lock().get(&digest).cloned();
         let vouched = match known {
             Some(vouched) if vouched.left_s(now_s).is_none() => return Err(BadJwt::Expired),
             Some(vouched) => return Ok(vouched),
-            None => Arc::new(told.check(self, jwt, now_s)?),
+            None => Arc::new(forged.bounded(now_s, || told.check(self, jwt, now_s))?),
         };
         let mut checked = self.lock();
         if checked.len() >= MOST_CHECKED {
@@ -133,6 +163,10 @@ impl fmt::Display for Keys {
 }
 
 impl Key {
+    fn is_same(&self, other: &Self) -> bool {
+        self.kid == other.kid && self.material == other.material
+    }
+
     /// None: it is of a kind that is not taken, or for something else.
     fn of(value: Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(value).ok()?;
@@ -150,7 +184,8 @@ impl Key {
             allowed.retain(|allowed| *allowed == only);
         }
         let public = DecodingKey::from_jwk(&jwk).ok().filter(|_| !allowed.is_empty())?;
-        Some(Self { kid: jwk.common.key_id, allowed, public })
+        let (kid, material) = (jwk.common.key_id, jwk.algorithm);
+        Some(Self { kid, allowed, public, material, withdrawn: CancellationToken::new() })
     }
 }
 

@@ -111,9 +111,17 @@ fn keys(signers: &[&Signer]) -> Keys {
     Keys::of(jwks(signers).as_bytes()).unwrap()
 }
 
-fn checked(keys: &Keys, text: &str, now_s: u64) -> Result<Vouched, BadJwt> {
+/// Who, with which policies, and until when.
+type Is = (Subject, Vec<PolicyName>, u64);
+
+fn vouched(keys: &Keys, text: &str, now_s: u64) -> Result<Arc<Vouched>, BadJwt> {
     let jwt = Jwt::of(text.as_bytes()).expect("it has two dots");
-    keys.check(&told(), &jwt, now_s).map(|vouched| (*vouched).clone())
+    keys.check(&told(), &jwt, &Forged::default(), now_s)
+}
+
+fn checked(keys: &Keys, text: &str, now_s: u64) -> Result<Is, BadJwt> {
+    let vouched = vouched(keys, text, now_s)?;
+    Ok((vouched.subject.clone(), vouched.policies.clone(), vouched.expires_s))
 }
 
 fn names(names: &[&str]) -> Vec<PolicyName> {
@@ -131,7 +139,7 @@ fn an_issuer_vouches_by_any_of_its_keys_for_a_subject_with_policies() {
     let keys = keys(&[&ed, &ec, &p384, &rsa]);
     let subject = Subject { issuer: "https://issuer".to_owned(), subject: "ci".to_owned() };
     let (policies, expires_s) = (names(&["a", "b"]), NOW_S + 60);
-    let vouched = Vouched { subject, policies, expires_s };
+    let vouched = (subject, policies, expires_s);
     for signer in [&ed, &ec, &p384, &rsa] {
         assert_eq!(checked(&keys, &signer.sign(&claims()), NOW_S), Ok(vouched.clone()));
         // By what is remembered of it.
@@ -144,8 +152,8 @@ fn an_issuer_vouches_by_any_of_its_keys_for_a_subject_with_policies() {
         (json!({"aud": ["others", "synod"], "synod_policies": "a"}), &["a"]),
         (json!({"nbf": NOW_S + 30, "exp": NOW_S as f64 + 0.5, "synod_policies": "a"}), &["a"]),
     ] {
-        let found = checked(&keys, &ed.sign(&with(others)), NOW_S).unwrap();
-        assert_eq!(found.policies, names(policies));
+        let (_, found, _) = checked(&keys, &ed.sign(&with(others)), NOW_S).unwrap();
+        assert_eq!(found, names(policies));
     }
 }
 
@@ -237,13 +245,31 @@ fn a_jwt_counts_half_a_minute_longer_than_it_says_and_not_from_memory_after() {
     let signer = Signer::ed25519("ed", 1);
     let keys = keys(&[&signer]);
     let text = signer.sign(&claims());
-    let vouched = checked(&keys, &text, NOW_S).unwrap();
+    let vouched = vouched(&keys, &text, NOW_S).unwrap();
     for (after_s, left_s) in [(0, Some(90)), (60, Some(30)), (89, Some(1)), (90, None)] {
         let now_s = NOW_S + after_s;
         assert_eq!(vouched.left_s(now_s), left_s);
         assert_eq!(checked(&keys, &text, now_s).is_ok(), left_s.is_some(), "after {after_s} s");
     }
     assert_eq!(checked(&keys, &text, NOW_S + 90), Err(BadJwt::Expired));
+}
+
+#[test]
+fn nobody_is_vouched_for_by_a_key_that_the_issuer_has_no_more() {
+    let (stays, goes) = (Signer::ed25519("stays", 1), Signer::ed25519("goes", 2));
+    let former = keys(&[&stays, &goes]);
+    let by = |keys: &Keys, signer: &Signer| vouched(keys, &signer.sign(&claims()), NOW_S).unwrap();
+    let (by_stays, by_goes) = (by(&former, &stays), by(&former, &goes));
+    // Another key by the same name is another key.
+    let of_its_name = Signer::ed25519("goes", 3);
+    let latter = keys(&[&of_its_name, &stays]).succeeding(&former);
+    former.withdraw(&latter);
+    let is_withdrawn = |vouched: &Vouched| vouched.key_withdrawn.is_cancelled();
+    assert!(is_withdrawn(&by_goes) && by_goes.is_over());
+    assert!(!is_withdrawn(&by_stays) && !is_withdrawn(&by(&latter, &of_its_name)));
+    let last = keys(&[&of_its_name]).succeeding(&latter);
+    latter.withdraw(&last);
+    assert!(is_withdrawn(&by_stays), "through all that it has been handed on by");
 }
 
 #[test]

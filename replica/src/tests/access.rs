@@ -263,6 +263,12 @@ async fn leases_and_locks_are_seen_and_used_by_whom_they_belong_to() {
     assert_eq!(lock("one/m", second, &one).await, 403, "with another's lease");
     assert_eq!(lock("two/l", first, &one).await, 403, "of another's name");
     assert_eq!(lock("two/l", second, &two).await, 200);
+    let put = guarded.ask(1, Method::PUT, &format!("/v1/kv/one/k?lease={first}"), &one);
+    assert_eq!(send(put.body("v")).await.status, 201);
+    for (secret, keys) in [(&one, json!([])), (&guarded.root, json!(["one/k"]))] {
+        let shown = guarded.get(0, &format!("/v1/leases/{first}"), secret).await.json();
+        assert_eq!(shown["keys"], keys, "names are for those with list");
+    }
     let locks = guarded.get(0, "/v1/locks", &two).await.json()["items"].clone();
     assert_eq!(locks.as_array().unwrap().len(), 1, "{locks}");
     for (method, path) in [

@@ -30,6 +30,18 @@ pub enum TlsError {
     /// A file holds no private key.
     #[error("{} holds no private key (-----BEGIN PRIVATE KEY-----)", .0.display())]
     NoKey(PathBuf),
+    /// A certificate among those of authorities may not sign for others.
+    #[error(
+        "the certificate of {subject:?} in {} is no authority's: it may not sign for others \
+         (basicConstraints CA:TRUE)",
+        path.display()
+    )]
+    NoAuthority {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        subject: String,
+    },
     /// What a file holds does not read.
     #[error("{} is malformed: {reason}", path.display())]
     Malformed {

@@ -58,7 +58,7 @@ impl Loaded {
         let leaf = chain.first().ok_or_else(|| TlsError::NoCertificate(path.clone()))?;
         let ends = check_time(path, leaf)?;
         let key = private_key(&files.key)?;
-        let authorities = files.authorities.as_deref().map(Authorities::read).transpose()?;
+        let authorities = files.authorities.as_deref().map(Authorities::of_services).transpose()?;
         let id = authorities.as_ref().map(|_| own_id(path, leaf, own)).transpose()?;
         let client = match &authorities {
             Some(authorities) => {
@@ -92,6 +92,21 @@ pub(super) struct Authorities {
 }
 
 impl Authorities {
+    /// Reads those by whom services believe each other: what is to sign for others must say that
+    /// it may, so that a service's own certificate, put there by mistake, is none of them.
+    pub(super) fn of_services(path: &Path) -> Result<Self, TlsError> {
+        let authorities = Self::read(path)?;
+        for certificate in certificates(path)? {
+            let parsed = X509Certificate::from_der(&certificate);
+            let (_, parsed) = parsed.map_err(|error| malformed(path, error))?;
+            if !parsed.is_ca() {
+                let subject = parsed.subject().to_string();
+                return Err(TlsError::NoAuthority { path: path.to_owned(), subject });
+            }
+        }
+        Ok(authorities)
+    }
+
     /// Reads all of a file. Those whose time is over don't count; one at least must.
     pub(super) fn read(path: &Path) -> Result<Self, TlsError> {
         let (mut roots, mut ends, mut too_old) = (RootCertStore::empty(), None, None);

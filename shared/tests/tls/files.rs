@@ -70,6 +70,17 @@ fn a_certificate_that_no_other_service_would_believe_is_refused() {
 }
 
 #[test]
+fn who_may_not_sign_for_others_is_no_authority_beside_one_that_may() {
+    let pki = Pki::new();
+    let files = pki.of_service(Service::Replica, "replica-1");
+    let pem = |name: &str| std::fs::read_to_string(pki.path(name)).unwrap();
+    let both = [pem("ca.pem"), pem("replica-1.pem")].concat();
+    write(&pki.path("both.pem"), &both);
+    let authorities = Some(pki.path("both.pem"));
+    said(Files { authorities, ..files }, &["both.pem", "may not sign for others"]);
+}
+
+#[test]
 fn a_certificate_that_has_expired_is_refused_and_so_is_an_authority() {
     let pki = Pki::new();
     let uri = "spiffe://synod.test/synod/replica/replica-1";

@@ -5,7 +5,7 @@ use std::fmt;
 use http::{HeaderValue, header};
 use shared::problem::{Problem, Retryable};
 
-use super::{NoBootstrap, NotAllowed};
+use super::{BadJwt, NoBootstrap, NotAllowed};
 use crate::machine::access::authorize::Denied;
 
 impl From<NotAllowed> for Problem {
@@ -18,6 +18,9 @@ impl From<NotAllowed> for Problem {
             ),
             NotAllowed::Bootstrap(why) => why.into(),
             NotAllowed::Bad(why) => Self::unauthorized(why.to_string()),
+            NotAllowed::BadJwt(why @ BadJwt::TooManyForged) => {
+                Self::too_many_requests(format!("the JWT is not looked at: {why}"))
+            }
             NotAllowed::BadJwt(why) => {
                 let invalid = HeaderValue::from_static("Bearer error=\"invalid_token\"");
                 Self::unauthorized(format!("the JWT is refused: {why}"))
