@@ -7,6 +7,7 @@
 
 mod calls;
 mod checkpoints;
+mod error;
 mod executor;
 mod handle;
 mod news;
@@ -28,7 +29,7 @@ use shared::events::Events;
 use shared::ids::{ClusterId, Instance, LeaseId, Name, Slot};
 use shared::message::{Directory, DirectoryEntry, Member, View};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -37,14 +38,16 @@ use crate::machine::access::Access;
 use crate::machine::change::ChangeCounts;
 use crate::machine::state::RemovedReplica;
 use crate::metrics::Measured;
+use crate::replica::Replica;
 use crate::replica::config::Config;
 use crate::replica::event::{Answer, Claimant, Followed, Input, Refusal, RequestId};
 use crate::replica::status::{Identity, Missing, Recovered};
-use crate::replica::{Replica, WrongHistory};
 use crate::snapshot::FetchProgress;
 use crate::store::{Checkpointer, StoreError, Writer};
 use calls::Calls;
 use checkpoints::{Checkpoints, WalStatus};
+pub(crate) use error::DriverError;
+use error::executor_ended;
 use executor::{Job, Orders, Results};
 pub(crate) use handle::{Handle, MutationEnd, NotReleased, command};
 use handle::{Message, Subscriptions, WAITING_MESSAGES};
@@ -66,45 +69,6 @@ pub(crate) const LOG_PAGE_ENTRIES: usize = 1_024;
 /// The most bytes in one, well under what a client of ours reads; a larger entry goes
 /// alone.
 pub(crate) const LOG_PAGE_BYTES: usize = 8 << 20;
-
-/// Why the driver stopped before it was told to.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DriverError {
-    /// The state is damaged, or cannot be read or written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The acceptors are not those of the state.
-    #[error(
-        "the data directory is of cluster {expected}, but the acceptors form cluster {found}: \
-         wrong --acceptors or wrong --data-dir"
-    )]
-    WrongCluster {
-        /// What the state says.
-        expected: ClusterId,
-        /// What a quorum of acceptors says.
-        found: ClusterId,
-    },
-    /// The state is not what the cluster goes on with.
-    #[error(transparent)]
-    WrongHistory(#[from] WrongHistory),
-    /// There is another state to go on from: it only has to be adopted.
-    #[error("the state of {from} is here, in which the slots below {executed_below} are executed")]
-    NewState {
-        /// The replica that it comes from.
-        from: Name,
-        /// How far it is.
-        executed_below: Slot,
-    },
-    /// This replica was taken out of the cluster for good.
-    #[error(
-        "this replica was taken out of the cluster for good (slot {}, epoch {}), and its data \
-         with it: start it on an empty data directory to have it join as a new one", .0.slot, .0.epoch
-    )]
-    Removed(RemovedReplica),
-    /// The task that executes is gone, which is a defect.
-    #[error("the task that executes ended")]
-    ExecutorGone,
-}
 
 /// What the driver is made of.
 pub(crate) struct Parts {
@@ -257,16 +221,6 @@ impl Driver {
         }
     }
 
-    fn publishable(&self) -> Published {
-        Published {
-            status: self.core.status(self.started.elapsed()),
-            started: self.started,
-            wal: *self.wal.borrow(),
-            fetched: self.fetched.borrow().clone(),
-            changes: self.changes,
-        }
-    }
-
     /// Says in the log, once, that slots are missing, and that they no longer are.
     fn say_what_is_missing(&mut self, missing: Option<Missing>) {
         match (self.missing, missing) {
@@ -395,13 +349,6 @@ async fn gather(messages: &mut mpsc::Receiver<Message>, taken: &mut Vec<Message>
 /// The primary of a view, in which life of its process.
 fn primary_of(view: &View) -> (Name, Instance) {
     (view.primary.clone(), view.primary_instance)
-}
-
-fn executor_ended(ended: Result<Result<(), StoreError>, JoinError>) -> DriverError {
-    match ended {
-        Ok(Err(error)) => DriverError::Store(error),
-        Ok(Ok(())) | Err(_) => DriverError::ExecutorGone,
-    }
 }
 
 /// The members as an acceptor would tell of them.

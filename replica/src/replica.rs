@@ -29,8 +29,8 @@
 //! Not done here: leases for reads (a read always asks a quorum).
 //!
 //! The parts: `batching`, `compacting`, `learner`, `fetching`, `installing`, `history`,
-//! `quorum_read`, `members`, `retaining`, `time`; below, `clients`, `network` and
-//! `execution` put them together.
+//! `quorum_read`, `members`, `retaining`, `time`; below, `clients`, `network`, `removal` and
+//! `execution` put them together, and `invariants` holds them against each other.
 
 pub mod answer;
 pub mod config;
@@ -52,7 +52,9 @@ mod time;
 mod clients;
 mod execution;
 mod footprint;
+mod invariants;
 mod network;
+mod removal;
 #[cfg(test)]
 mod tests;
 
@@ -60,7 +62,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::ids::{ClusterId, Revision, Slot};
-use shared::message::{ChosenReply, ClusterError, OfCluster, View, same_cluster};
+use shared::message::{ChosenReply, ClusterError, OfCluster, same_cluster};
 use shared::page::PageLimits;
 
 pub use self::footprint::Footprint;
@@ -69,7 +71,7 @@ use crate::replica::batching::Batching;
 use crate::replica::compacting::Compacting;
 use crate::replica::config::Config;
 use crate::replica::event::{
-    Effect, Followed, Input, NoAnswer, RequestId, Role, Storage, Stored, Timer, Unswept,
+    Effect, Followed, Input, NoAnswer, RequestId, Storage, Stored, Timer, Unswept,
 };
 use crate::replica::fetching::Fetching;
 use crate::replica::history::History;
@@ -293,31 +295,6 @@ impl Replica {
         self.joined_at
     }
 
-    /// That its data was taken out for good, as far as it has executed. What was taken out
-    /// before it joined the cluster was another database of its name.
-    fn removal(&self) -> Option<&RemovedReplica> {
-        self.joined?;
-        if self.removed.is_some() {
-            return self.removed.as_ref();
-        }
-        let removed = self.meta.removal_of(&self.identity.name)?;
-        (removed.slot >= self.joined_at).then_some(removed)
-    }
-
-    /// Says once in this life that its data was taken out.
-    fn look_for_removal(&mut self, effects: &mut Vec<Effect>) {
-        if self.removed.is_none() {
-            self.removed = self.removal().cloned();
-            effects.extend(self.removed.clone().map(Effect::Removed));
-        }
-    }
-
-    /// What this replica is in the view executed last.
-    #[must_use]
-    pub fn role(&self) -> Role {
-        role_in(&self.identity, self.meta.view.as_ref())
-    }
-
     /// A piece of the learned log from a slot on, for a peer of the cluster `theirs`: `GET
     /// /v1/replication/log`. While it may be of another history, a peer gets nothing but
     /// the hash of what it has already.
@@ -339,114 +316,5 @@ impl Replica {
             },
             History::Confirmed => self.learner.log_from(from, limits),
         })
-    }
-
-    /// What it knows of itself and of the others.
-    #[must_use]
-    pub fn status(&self, now: Duration) -> Status {
-        Status {
-            cluster: self.cluster,
-            role: self.role(),
-            view: self.meta.view.clone(),
-            epoch: self.meta.epoch(),
-            primary: self.primary(),
-            leader: self.members.leader(now),
-            executed_below: self.stored.executed_below,
-            durable_below: self.durable_below,
-            requests_from: self.recent.from(),
-            learned_below: self.learner.learned_below(),
-            chosen_below: self.learner.chosen_below(),
-            revision: self.stored.revision,
-            trimmed_below: self.reads.trimmed_below(),
-            compacted_below: self.meta.compacted_below,
-            hash: self.stored.hash,
-            time_ms: self.meta.time_ms,
-            time_as_of: self.time_as_of,
-            queued_mutations: self.batching.queued(),
-            flying_mutations: self.batching.flying_mutations(),
-            waiting_reads: self.waiting_reads(),
-            current_as_of: self.reads.current_as_of(),
-            quorum_answers: self.reads.quorum_answers(),
-            storage: self.storage,
-            missing: self.missing(),
-            is_history_confirmed: self.history == History::Confirmed,
-            snapshot_from: self.snapshot_from(),
-            removed: self.meta.removed.clone(),
-        }
-    }
-
-    /// Slots that acceptors have trimmed come from other replicas or not at all.
-    fn missing(&self) -> Option<Missing> {
-        let (from, trimmed_below) = (self.learner.learned_below(), self.reads.trimmed_below());
-        let is_missing =
-            from < trimmed_below && self.fetching.all_failed() && !self.may_get_a_state();
-        is_missing.then_some(Missing { from, trimmed_below })
-    }
-
-    /// Runs every `invariant_…` of the replica and its parts.
-    ///
-    /// # Panics
-    /// When one is broken.
-    pub fn check_invariants(&self) {
-        self.invariant_only_a_primary_has_mutations();
-        self.invariant_queues_are_bounded();
-        self.invariant_nothing_waits_while_the_disk_is_full();
-        self.batching.invariant_flying_batches_are_due(self.meta.epoch(), self.meta.next_batch);
-        self.batching.invariant_queue_is_counted();
-        self.batching.invariant_a_request_is_here_once();
-        self.compacting.invariant_notes_are_bounded();
-        self.learner.invariant_learned_is_contiguous();
-        self.learner.invariant_executed_is_what_meta_says(self.meta.executed_below);
-        self.learner.invariant_stored_is_executed(self.stored.executed_below);
-        self.reads.invariant_a_read_uses_a_later_probe();
-        if self.history == History::Confirmed {
-            self.reads.invariant_reads_wait_for_later_slots(self.stored.executed_below);
-        }
-    }
-
-    fn invariant_only_a_primary_has_mutations(&self) {
-        let (queued, flying) = (self.batching.queued(), self.batching.flying_mutations());
-        assert!(
-            self.role() == Role::Primary || queued + flying == 0,
-            "not primary, with {queued} queued and {flying} flying"
-        );
-    }
-
-    fn invariant_nothing_waits_while_the_disk_is_full(&self) {
-        let queued = self.batching.queued();
-        assert!(
-            self.storage != Storage::Full || queued == 0,
-            "{queued} mutations wait, and the disk is full"
-        );
-    }
-
-    fn invariant_queues_are_bounded(&self) {
-        let Config { queued_mutations, batch_commands, pipeline, waiting_reads, .. } = self.config;
-        // What flew in the epoch before goes back to the queue beside what waited.
-        let limit = queued_mutations + batch_commands.max(1) * pipeline.max(1);
-        assert!(
-            self.batching.queued() <= limit,
-            "{} mutations wait, the limit is {limit}",
-            self.batching.queued()
-        );
-        assert!(
-            self.waiting_reads() <= waiting_reads,
-            "{} reads wait, the limit is {waiting_reads}",
-            self.waiting_reads()
-        );
-    }
-}
-
-fn role_in(identity: &Identity, view: Option<&View>) -> Role {
-    match view {
-        Some(view)
-            if view.primary == identity.name && view.primary_instance == identity.instance =>
-        {
-            Role::Primary
-        }
-        // Its own name, but another life: that one's batches are not its own.
-        Some(view) if view.primary == identity.name => Role::Waiting,
-        Some(view) if view.backups.contains(&identity.name) => Role::Backup,
-        Some(_) | None => Role::Waiting,
     }
 }

@@ -3,7 +3,10 @@
 //! executing (`checkpoints`).
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
+mod checkpointing;
 mod pinning;
+mod storing;
+mod sweeping;
 mod telling;
 mod traced;
 
@@ -25,13 +28,9 @@ use super::pin::Pin;
 use crate::machine::access::Access;
 use crate::machine::command::limits;
 use crate::metrics::{self, Measured};
-use crate::replica::event::{Input, Storage, Stored, Unswept};
+use crate::replica::event::{Input, Storage, Unswept};
 use crate::store::{StoreError, WalSpace, Writer};
 
-/// Between two times of storing, unless somebody waits for it: what storing more at once
-/// saves (keys that lie apart share pages of the indexes, and a page is written once for each
-/// transaction), against how far readers who wait for nothing are behind.
-const STORE_INTERVAL: Duration = Duration::from_millis(50);
 /// Between two attempts while the disk is full or the file locked.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the last checkpoint may take when the process ends.
@@ -243,195 +242,6 @@ impl Executor {
             self.sweep().await?;
         } else if self.writer.is_compacting() {
             self.compact().await?;
-        }
-        Ok(())
-    }
-
-    /// Takes away some of what is compacted.
-    async fn compact(&mut self) -> Result<(), StoreError> {
-        let compacted = self.writer.compact().await;
-        self.wrote(compacted).await
-    }
-
-    fn is_to_forget(&self) -> bool {
-        self.writer.keeps_log_below(self.forget_below)
-    }
-
-    /// Forgets the log below what was asked for.
-    async fn forget_log(&mut self) -> Result<(), StoreError> {
-        let forgotten = self.writer.forget_log(self.forget_below).await;
-        self.wrote(forgotten).await
-    }
-
-    fn is_to_begin_storing(&self) -> bool {
-        self.writer.has_unstored() && !self.writer.is_busy_beside()
-    }
-
-    /// Somebody waits for what is executed to be stored: at once, or right after the
-    /// transaction that is under way.
-    async fn hurry(&mut self) -> Result<(), StoreError> {
-        self.store_from = Instant::now();
-        if self.is_to_begin_storing() { self.begin_storing().await } else { Ok(()) }
-    }
-
-    /// Begins to store what is executed, while executing goes on.
-    async fn begin_storing(&mut self) -> Result<(), StoreError> {
-        self.storing_since = Instant::now();
-        self.store_from = self.storing_since + STORE_INTERVAL;
-        match self.writer.begin_storing().await {
-            Ok(()) => {
-                self.tell_stored().await;
-                Ok(())
-            }
-            Err(error) => self.store_again(error).await,
-        }
-    }
-
-    fn is_copying(&self) -> bool {
-        self.to_copy.is_some() || self.writer.is_copying()
-    }
-
-    fn is_to_begin_copying(&self) -> bool {
-        self.to_copy.is_some() && !self.writer.is_busy_beside()
-    }
-
-    /// Begins to copy what was written since a checkpoint began, which is little, while
-    /// nobody writes, but executing goes on: the WAL starts over then.
-    async fn begin_copying(&mut self) -> Result<(), StoreError> {
-        let Some(space) = self.to_copy.take() else { return Ok(()) };
-        // It is about to be written to again.
-        let space = if self.writer.has_unstored() { WalSpace::Kept } else { space };
-        match self.writer.begin_copying(space).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.is_fatal() => Err(error),
-            Err(error) => {
-                self.complain(&error).await;
-                Ok(())
-            }
-        }
-    }
-
-    /// What was under way beside executing has ended.
-    async fn ended_beside(&mut self, ended: Result<(), StoreError>) -> Result<(), StoreError> {
-        match ended {
-            Ok(()) => {
-                if self.told_stored < self.writer.meta().executed_below {
-                    let seconds = self.storing_since.elapsed().as_secs_f64();
-                    self.measured.took(metrics::Step::Store, seconds);
-                }
-                self.tell_stored().await;
-                Ok(())
-            }
-            Err(error) => self.store_again(error).await,
-        }
-    }
-
-    async fn store_again(&mut self, error: StoreError) -> Result<(), StoreError> {
-        if self.try_again(error).await? { self.store().await } else { Ok(()) }
-    }
-
-    /// Stores what is executed, however long that takes.
-    async fn store(&mut self) -> Result<(), StoreError> {
-        if self.writer.is_stored() {
-            return Ok(());
-        }
-        let mut began = Instant::now();
-        while let Err(error) = self.writer.store().await {
-            if !self.try_again(error).await? {
-                return Ok(());
-            }
-            began = Instant::now();
-        }
-        self.measured.took(metrics::Step::Store, began.elapsed().as_secs_f64());
-        self.store_from = Instant::now() + STORE_INTERVAL;
-        self.tell_stored().await;
-        Ok(())
-    }
-
-    /// Says how far the tables have come, and then what of them is durable, where that is
-    /// news.
-    async fn tell_stored(&mut self) {
-        let stored = self.writer.meta().executed_below;
-        if stored != std::mem::replace(&mut self.told_stored, stored) {
-            self.measured.stored(self.writer.meta(), self.writer.locks_held());
-            self.tell_writable().await;
-            self.tell_unswept().await;
-            self.tell(Input::Stored(Stored::of(self.writer.meta()))).await;
-            self.checkpoints.wrote(self.writer.written_bytes());
-        }
-        let durable = self.writer.durable_below();
-        if durable != std::mem::replace(&mut self.told_durable, durable) {
-            self.tell(Input::Durable(durable)).await;
-        }
-    }
-
-    /// Makes some keys out of the deletions of many into tombstones.
-    async fn sweep(&mut self) -> Result<(), StoreError> {
-        self.store().await?;
-        let began = Instant::now();
-        let swept = self.writer.sweep().await;
-        if swept.is_ok() {
-            self.measured.took(metrics::Step::Sweep, began.elapsed().as_secs_f64());
-        }
-        self.wrote(swept).await
-    }
-
-    /// Gives some of the pages that sweeping freed back to the disk.
-    async fn give_back(&mut self) -> Result<(), StoreError> {
-        let given_back = self.writer.give_back().await;
-        self.wrote(given_back).await
-    }
-
-    /// A step of what is done between batches has ended: what failed is made again when its
-    /// turn comes.
-    async fn wrote(&mut self, ended: Result<(), StoreError>) -> Result<(), StoreError> {
-        if let Err(error) = ended {
-            self.try_again(error).await?;
-            return Ok(());
-        }
-        self.tell_stored().await;
-        self.tell_writable().await;
-        self.tell_unswept().await;
-        self.checkpoints.wrote(self.writer.written_bytes());
-        Ok(())
-    }
-
-    fn begin_checkpoint(&mut self) {
-        let committed = self.writer.begin_checkpoint();
-        self.checkpoints.begin(committed);
-    }
-
-    async fn checkpointed(&mut self, step: Step) -> Result<(), StoreError> {
-        match step {
-            Step::Synced(synced) => {
-                self.writer.synced(&synced);
-                self.tell_stored().await;
-            }
-            Step::Ended(Ok(copied)) => {
-                self.tell_writable().await;
-                self.to_copy = match self.checkpoints.ended(copied, self.writer.is_durable()) {
-                    Wal::Short => None,
-                    Wal::Long => Some(WalSpace::Kept),
-                    Wal::Idle => Some(WalSpace::GivenBack),
-                };
-            }
-            Step::Ended(Err(error)) if error.is_fatal() => return Err(error),
-            Step::Ended(Err(error)) => {
-                self.complain(&error).await;
-                self.checkpoints.failed();
-            }
-        }
-        Ok(())
-    }
-
-    /// Copies what it can of the WAL at once, for the disk is full.
-    async fn copy_at_once(&mut self) -> Result<(), StoreError> {
-        let copied = self.writer.checkpoint().await;
-        self.tell_stored().await;
-        match copied {
-            Ok(_) => {}
-            Err(error) if error.is_fatal() => return Err(error),
-            Err(error) => self.complain(&error).await,
         }
         Ok(())
     }

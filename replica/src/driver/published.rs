@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use super::Driver;
 use super::checkpoints::WalStatus;
 use crate::machine::change::ChangeCounts;
 use crate::replica::status::Status;
@@ -44,6 +45,19 @@ impl Published {
     pub(crate) fn lag(&self) -> Option<Duration> {
         let then = self.status.current_as_of?;
         Some(self.started.elapsed().saturating_sub(then))
+    }
+}
+
+impl Driver {
+    /// What is to be published of it as it is now.
+    pub(super) fn publishable(&self) -> Published {
+        Published {
+            status: self.core.status(self.started.elapsed()),
+            started: self.started,
+            wal: *self.wal.borrow(),
+            fetched: self.fetched.borrow().clone(),
+            changes: self.changes,
+        }
     }
 }
 

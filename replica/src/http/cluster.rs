@@ -1,6 +1,8 @@
 //! `GET /v1/cluster`: who leads, who is primary, and how far everybody is, as this
 //! replica and the answers of the others say.
 
+mod seen;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures::future::join_all;
 use http::request::Parts;
 use schemars::JsonSchema;
-use serde::{Deserialize as _, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::client::{AcceptorClient, Peer};
 use shared::config::BaseUrl;
@@ -20,6 +22,7 @@ use shared::message::{Member, Service, View};
 use shared::query::Query;
 use shared::wire;
 
+use self::seen::Seen;
 use super::App;
 use super::openapi::Entry;
 use super::openapi::content;
@@ -164,15 +167,6 @@ pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Respon
     })
 }
 
-/// A service, and what it says of itself if it does.
-#[derive(Debug)]
-struct Seen {
-    name: Option<Name>,
-    service: Service,
-    url: Option<String>,
-    status: Option<Value>,
-}
-
 /// The replicas of the view that are not listed any more: they are part of the cluster
 /// until they are taken out.
 fn unheard(view: Option<&View>, seen: &[Seen], addresses: &Addresses) -> Vec<Seen> {
@@ -217,93 +211,6 @@ async fn ask_member(member: &Member) -> Seen {
     }
 }
 
-/// What is shown of every status.
-const COMMON: [&str; 5] = ["version", "messages_version", "pid", "uptime_ms", "requests"];
-
-/// What is shown of a status beside that, by service.
-fn fields(service: Service) -> &'static [&'static str] {
-    match service {
-        Service::Acceptor => &[
-            "acceptor",
-            "roster",
-            "has_left",
-            "promised",
-            "voted_below",
-            "chosen_below",
-            "trimmed_below",
-            "votes",
-            "vote_bytes",
-            "log_bytes",
-            "leader_silent_ms",
-            "storage",
-        ],
-        Service::Coordinator => &[
-            "coordinator",
-            "phase",
-            "ballot",
-            "generation",
-            "begins",
-            "chosen_below",
-            "next_slot",
-            "in_flight_slots",
-            "waiting_for",
-            "change_waits_for",
-        ],
-        Service::Replica => &[
-            "role",
-            "epoch",
-            "executed_slot",
-            "revision",
-            "compacted_below",
-            "hash",
-            "durable_below",
-            "lag_ms",
-            "storage",
-            "missing",
-            "snapshot_from",
-            "snapshot_bytes",
-            "snapshot_total_bytes",
-            "snapshot_error",
-            "queued_mutations",
-            "waiting_reads",
-            "watches",
-        ],
-        Service::Balancer => {
-            &["primary", "linearizable", "waiting", "forwarded", "retries", "refusals", "endpoints"]
-        }
-    }
-}
-
-impl Seen {
-    /// As it counts in our cluster: what a service of another one says is not of the member
-    /// whose address it has.
-    fn of(self, ours: Option<ClusterId>) -> Self {
-        let theirs = |status: &Value| ClusterId::deserialize(&status["cluster_id"]).ok();
-        let is_other =
-            |status: &Value| ours.zip(theirs(status)).is_some_and(|(ours, theirs)| ours != theirs);
-        Self { status: self.status.filter(|status| !is_other(status)), ..self }
-    }
-
-    fn number(&self, field: &str) -> Option<u64> {
-        self.status.as_ref()?[field].as_u64()
-    }
-
-    fn rendered(&self, head: u64) -> Shown {
-        let said = |field: &&str| {
-            let value = self.status.as_ref().map_or(Value::Null, |status| status[*field].clone());
-            ((*field).to_owned(), value)
-        };
-        let mut status: Map<String, Value> =
-            COMMON.iter().chain(fields(self.service)).map(said).collect();
-        if self.service == Service::Replica {
-            let lag = self.number("executed_below").map(|below| head.saturating_sub(below));
-            status.insert("lag_slots".to_owned(), json!(lag));
-        }
-        let (id, url, healthy) = (self.name.clone(), self.url.clone(), self.status.is_some());
-        Shown { id, url, healthy, status }
-    }
-}
-
 fn votes_per_decision(acceptors: &[&Seen], chosen_below: Slot) -> f64 {
     let decided = acceptors
         .iter()
@@ -328,94 +235,4 @@ fn requests_per_node(seen: &[Seen]) -> BTreeMap<String, u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use shared::ids::{Epoch, Instance, LogFormat};
-
-    use super::*;
-
-    impl Seen {
-        fn rendered_json(&self, head: u64) -> Value {
-            serde_json::to_value(self.rendered(head)).unwrap()
-        }
-    }
-
-    fn seen(name: &str, service: Service, status: Option<Value>) -> Seen {
-        let url = Some(format!("http://{name}:1"));
-        Seen { name: Some(name.parse().unwrap()), service, url, status }
-    }
-
-    #[test]
-    fn votes_are_counted_over_the_slots_decided() {
-        let acceptor = |trimmed: u64, votes: u64| {
-            let status = json!({"chosen_below": 100, "trimmed_below": trimmed, "votes": votes});
-            seen("acceptor-1", Service::Acceptor, Some(status))
-        };
-        let [up, behind, away] =
-            [acceptor(60, 41), acceptor(60, 15), seen("acceptor-3", Service::Acceptor, None)];
-        assert_eq!(votes_per_decision(&[&up, &up, &up], Slot(90)), 3.0);
-        assert_eq!(votes_per_decision(&[&up, &behind, &away], Slot(90)), 1.75);
-        assert_eq!(votes_per_decision(&[&away], Slot(0)), 0.0);
-    }
-
-    #[test]
-    fn a_service_that_does_not_answer_is_shown_as_unhealthy() {
-        let behind = seen(
-            "replica-2",
-            Service::Replica,
-            Some(json!({"role": "backup", "executed_below": 7, "executed_slot": 6})),
-        );
-        let shown = behind.rendered_json(10);
-        assert_eq!(
-            (&shown["healthy"], &shown["lag_slots"], &shown["role"]),
-            (&json!(true), &json!(3), &json!("backup"))
-        );
-        let shown = seen("replica-3", Service::Replica, None).rendered_json(10);
-        let nothing = Value::Null;
-        assert_eq!(
-            (&shown["healthy"], &shown["lag_slots"], &shown["role"]),
-            (&json!(false), &nothing, &nothing)
-        );
-        assert_eq!(shown["url"], "http://replica-3:1");
-    }
-
-    #[test]
-    fn replicas_of_the_view_are_shown_however_long_they_are_silent() {
-        let name = |number| format!("replica-{number}").parse::<Name>().unwrap();
-        let view = View {
-            epoch: Epoch(3),
-            primary: name(3),
-            primary_instance: Instance(1),
-            backups: vec![name(1), name(2)],
-            format: LogFormat::FIRST,
-        };
-        let heard = [
-            seen("replica-1", Service::Replica, Some(json!({}))),
-            seen("replica-9", Service::Replica, None),
-        ];
-        let url = "http://replica-2:1".to_owned();
-        let addresses = Addresses::from([(name(2), url.clone()), (name(9), url.clone())]);
-        let shown: Vec<Value> = unheard(Some(&view), &heard, &addresses)
-            .iter()
-            .map(|seen| seen.rendered_json(10))
-            .collect();
-        let ids: Vec<&Value> = shown.iter().map(|shown| &shown["id"]).collect();
-        assert_eq!(ids, ["replica-2", "replica-3"]);
-        let urls: Vec<&Value> = shown.iter().map(|shown| &shown["url"]).collect();
-        assert_eq!(urls, [&json!(url), &Value::Null], "where it was heard of last, if it was");
-        assert!(shown.iter().all(|shown| shown["healthy"] == false));
-        assert!(unheard(None, &heard, &addresses).is_empty());
-    }
-
-    #[test]
-    fn a_balancer_is_shown_with_what_it_sends_to_whom() {
-        // Its own `healthy` is a number of replicas: here the word says whether it answers.
-        let status = json!({
-            "version": "1.2.3", "uptime_ms": 7, "healthy": 2, "primary": "replica-1", "waiting": 4,
-            "endpoints": [{"id": "replica-1", "healthy": true, "requests": 9}],
-        });
-        let shown = seen("balancer-1", Service::Balancer, Some(status)).rendered_json(0);
-        assert_eq!((&shown["healthy"], &shown["waiting"]), (&json!(true), &json!(4)));
-        assert_eq!((&shown["version"], &shown["uptime_ms"]), (&json!("1.2.3"), &json!(7)));
-        assert_eq!(shown["endpoints"][0]["requests"], 9);
-    }
-}
+mod tests;

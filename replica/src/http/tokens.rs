@@ -5,75 +5,48 @@
 //! answer, and is nowhere else: what goes into the log is its hash.
 
 mod bootstrap;
+mod made;
+mod reading;
 
-use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use schemars::JsonSchema;
-use serde::Serialize;
 use shared::deadline::Deadline;
 use shared::fields::refuse_but_json;
-use shared::ids::{Accessor, Revision};
+use shared::ids::Revision;
 use shared::problem::Problem;
 use shared::query::Query;
-use shared::random;
-use shared::wire::{self, BodyLimit, read_in_time};
+use shared::wire::{BodyLimit, read_in_time};
 
 use self::bootstrap::bootstrap_answer;
+use self::made::{Made, Secret, made};
+use self::reading::{
+    RenderedHolder, RenderedPage, RenderedSelf, RenderedToken, RenderedWhole, get_answer,
+    list_answer, own_answer,
+};
 use super::App;
-use super::authorize::bearer::PREFIX;
-use super::authorize::{Caller, TokenHolder, refuse};
+use super::authorize::TokenHolder;
 use super::mutate::{finish, refuse_conditions, refuse_unsupported, submit, submitted};
-use super::mutation::{AccessChanged, Mutated, Performed};
+use super::mutation::AccessChanged;
 use super::openapi::content::{json, sent};
 use super::openapi::{self, Entry, field};
-use super::paging::{KEYS, Paging};
-use super::reading::{REVISION, released};
 use super::refused::Refused;
-use crate::http::request::access::{
-    Cursor, FORCE, TokenRequest, accessor_of_path, force_of, token_of,
-};
+use crate::http::request::access::{FORCE, TokenRequest, accessor_of_path, force_of, token_of};
 use crate::http::request::headers::idempotency_key;
 use crate::http::request::parameter::{ACCESSOR, CONSISTENCY, CURSOR, LIMIT, Parameter, TIMEOUT};
-use crate::http::request::tenure::wrong_cursor;
-use crate::jwt::{Vouched, now_s};
+use crate::jwt::now_s;
+use crate::machine::access::AccessOp;
 use crate::machine::access::authorize::Denied;
-use crate::machine::access::outcome::AccessDone;
-use crate::machine::access::policy::{ClusterRight, Policy, PolicyName};
-use crate::machine::access::subject::Subject;
-use crate::machine::access::{AccessOp, SecretHash, Token};
+use crate::machine::access::policy::{ClusterRight, Policy};
 use crate::machine::command::Op;
 
 /// The longest description of a token, with its policies.
 const BODY: BodyLimit = BodyLimit { what: "body", bytes: 16 << 10 };
 const FORCED: [Parameter; 1] = [Parameter::flag(FORCE, "false")];
 pub(super) const PAGED: [Parameter; 3] = [CONSISTENCY, LIMIT, CURSOR];
-
-/// A secret, until it is told.
-struct Secret(String);
-
-impl Secret {
-    /// 256 random bits.
-    fn draw() -> Self {
-        Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random::secret())))
-    }
-
-    fn hash(&self) -> SecretHash {
-        SecretHash::of(self.0.as_bytes())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
 
 /// What the contract says of them.
 pub(super) fn entries() -> Vec<Entry> {
@@ -195,231 +168,4 @@ async fn delete_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
     refuse_unsupported(&parts.headers)?;
     let op = Op::Access(AccessOp::DeleteToken { accessor, force });
     submit(app, &parts, op, deadline).await
-}
-
-async fn list_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
-    let query = Query::parse(parts.uri.query(), &PAGED)?;
-    let after = match Cursor::of(&query)? {
-        None => Accessor(0),
-        Some(Cursor::Tokens(after)) => after,
-        Some(Cursor::Policies(_)) => return Err(wrong_cursor().into()),
-    };
-    let paging = Paging::page_of(app, &query, KEYS)?;
-    let released = released(app, &parts.headers, &query).await?;
-    released.permit(app, &parts.headers, operates).await?;
-    // What is looked at is no older than when it is said to be.
-    let (most, time) = (paging.first().items, Time::now(app));
-    let access = app.driver.access();
-    let mut tokens = access.tokens().skip_while(|(accessor, _)| *accessor <= after);
-    let items: Vec<RenderedToken> = tokens
-        .by_ref()
-        .take(most)
-        .map(|(accessor, token)| time.rendered(accessor, token))
-        .collect();
-    let last = items.last().map(|last| last.accessor);
-    let next = tokens.next().and(last).map(|last| Cursor::Tokens(last).encode());
-    let mut response =
-        wire::json(&RenderedPage { items, revision: time.revision, next: next.clone() });
-    if let Some(cursor) = next {
-        paging.link_next(response.headers_mut(), &format!("/v1/tokens?cursor={cursor}"));
-    }
-    released.describe(response.headers_mut(), time.revision);
-    Ok(response)
-}
-
-async fn get_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
-    let query = Query::parse(parts.uri.query(), &[CONSISTENCY])?;
-    let accessor = accessor_of_path(parts.uri.path())?;
-    let released = released(app, &parts.headers, &query).await?;
-    released.permit(app, &parts.headers, operates).await?;
-    let time = Time::now(app);
-    let access = app.driver.access();
-    let Some(token) = access.get(accessor) else {
-        let gone = Problem::not_found(format!("there is no token {accessor}"));
-        return Err(gone.with_revision(time.revision).into());
-    };
-    let (token, revision) = (time.rendered(accessor, token), time.revision);
-    let mut response = wire::json(&RenderedWhole { token, revision });
-    released.describe(response.headers_mut(), revision);
-    Ok(response)
-}
-
-async fn own_answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
-    let query = Query::parse(parts.uri.query(), &[CONSISTENCY])?;
-    let released = released(app, &parts.headers, &query).await?;
-    let caller = released.permit(app, &parts.headers, |_| Ok(())).await?;
-    let time = Time::now(app);
-    let access = app.driver.access();
-    let Caller::Token(TokenHolder { by, granted, vouched }) = caller else {
-        let open = Problem::not_found("nobody needs a token here: the first one is not made");
-        return Err(open.with_revision(time.revision).into());
-    };
-    let holder = match vouched {
-        Some(vouched) => RenderedHolder::Vouched(RenderedVouched::of(by, &vouched)),
-        None => {
-            let token = access.get(by).ok_or_else(|| refuse(app, Denied::UnknownToken))?;
-            RenderedHolder::Token(time.rendered(by, token))
-        }
-    };
-    let (rights, revision) = (granted.as_policy(), time.revision);
-    let mut response = wire::json(&RenderedSelf { holder, rights, revision });
-    released.describe(response.headers_mut(), revision);
-    Ok(response)
-}
-
-/// A token that was made.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "TokenMade")]
-struct Made<'a> {
-    accessor: Accessor,
-    /// Told this once. None: it is the one that the request came with.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<&'a str>,
-    policies: &'a [PolicyName],
-    /// When it ends at the earliest, in seconds since 1970; none: it has no end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires: Option<u64>,
-    revision: Revision,
-}
-
-impl Made<'static> {
-    /// One for the contract.
-    fn example() -> Self {
-        let (accessor, revision) = (Accessor(0xaa), Revision(42));
-        let secret = Some("synod_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
-        Self { accessor, secret, policies: &[], expires: Some(1_800_000_000), revision }
-    }
-}
-
-fn made(
-    performed: Performed,
-    secret: Option<&Secret>,
-    policies: &[PolicyName],
-    expires: Option<u64>,
-) -> Result<Response, Refused> {
-    let Mutated::Access {
-        revision,
-        done: AccessDone::Bootstrapped { accessor } | AccessDone::TokenCreated { accessor, .. },
-    } = performed.mutated
-    else {
-        unreachable!("{:?} is no token that was made", performed.mutated)
-    };
-    let secret = secret.map(|secret| secret.0.as_str());
-    let mut response = wire::json(&Made { accessor, secret, policies, expires, revision });
-    *response.status_mut() = StatusCode::CREATED;
-    let location = HeaderValue::try_from(format!("/v1/tokens/{accessor}"));
-    let location = location.expect("a path and digits are safe in a header");
-    response.headers_mut().insert(header::LOCATION, location);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.headers_mut().insert(REVISION, HeaderValue::from(revision.0));
-    Ok(response)
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Token")]
-struct RenderedToken {
-    accessor: Accessor,
-    policies: Vec<PolicyName>,
-    description: String,
-    created_revision: Revision,
-    /// The token that made it; none made the first.
-    created_by: Option<Accessor>,
-    /// How long it lasts from now on; none: it has no end.
-    remaining_ms: Option<u64>,
-}
-
-impl RenderedToken {
-    /// One for the contract.
-    fn example() -> Self {
-        Self {
-            accessor: Accessor(0xaa),
-            policies: vec![PolicyName::root()],
-            description: "the first".to_owned(),
-            created_revision: Revision(41),
-            created_by: None,
-            remaining_ms: None,
-        }
-    }
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "TokenAtRevision")]
-struct RenderedWhole {
-    #[serde(flatten)]
-    token: RenderedToken,
-    revision: Revision,
-}
-
-/// Who asks.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "TokenHolder")]
-#[serde(untagged)]
-enum RenderedHolder {
-    /// Who has a token.
-    Token(RenderedToken),
-    /// Who has a JWT.
-    Vouched(RenderedVouched),
-}
-
-/// Somebody whom an issuer vouches for, by a JWT.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "JwtHolder")]
-struct RenderedVouched {
-    /// What it is called by in the log, and as the owner of leases.
-    accessor: Accessor,
-    issuer: String,
-    subject: String,
-    policies: Vec<PolicyName>,
-    /// Until when, in seconds since 1970.
-    expires: u64,
-}
-
-impl RenderedVouched {
-    fn of(accessor: Accessor, vouched: &Vouched) -> Self {
-        let Vouched { subject: Subject { issuer, subject }, policies, expires_s, .. } =
-            vouched.clone();
-        Self { accessor, issuer, subject, policies, expires: expires_s }
-    }
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "TokenSelf")]
-struct RenderedSelf {
-    #[serde(flatten)]
-    holder: RenderedHolder,
-    /// The rules of all its policies together.
-    rights: Policy,
-    revision: Revision,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Tokens")]
-struct RenderedPage {
-    items: Vec<RenderedToken>,
-    revision: Revision,
-    next: Option<String>,
-}
-
-/// When tokens are looked at.
-struct Time {
-    time_ms: u64,
-    revision: Revision,
-}
-
-impl Time {
-    fn now(app: &App) -> Self {
-        let published = app.driver.published();
-        Self { time_ms: published.time_ms(), revision: published.status.revision }
-    }
-
-    fn rendered(&self, accessor: Accessor, token: &Token) -> RenderedToken {
-        RenderedToken {
-            accessor,
-            policies: token.policies.clone(),
-            description: token.description.clone(),
-            created_revision: token.created_revision,
-            created_by: token.created_by,
-            remaining_ms: token.remaining_ms(self.time_ms),
-        }
-    }
 }

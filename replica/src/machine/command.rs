@@ -7,23 +7,24 @@
 //! two replicas could disagree about one log. What an operator configures is what the
 //! HTTP shell accepts, within these limits.
 
+mod author;
+mod check;
+mod encoding;
 pub mod limits;
 pub(super) mod nested;
 mod unreadable;
-
-use std::borrow::Cow;
+mod weight;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shared::ids::{Accessor, BatchNumber, Epoch, LeaseId, LogFormat, Revision};
-use shared::message::Value;
+use shared::ids::{Accessor, LeaseId, LogFormat, Revision};
 pub use shared::telemetry::TraceContext;
 pub use unreadable::Unreadable;
 pub(super) use unreadable::{check_content, check_key, within};
 
 use super::access::AccessOp;
 use super::access::policy::PolicyName;
-use super::access::subject::{Author, Subject, check_given};
+use super::access::subject::Subject;
 use super::format;
 use super::identity::{RequestDigest, RequestIdentity};
 use super::leases::LeaseOp;
@@ -61,18 +62,6 @@ impl Default for AnswerRetention {
     fn default() -> Self {
         Self { keep_ms: 24 * 60 * 60 * 1_000, at_most: 1_000_000 }
     }
-}
-
-/// How the encoding of [`Commands`] begins: all but the mutations, and how many of them
-/// follow.
-type Head = (u64, u64, Option<TraceContext>, AnswerRetention, usize);
-
-/// A [`Value`], of a batch no more than where its commands are.
-#[derive(Deserialize)]
-enum BatchHead<'a> {
-    Noop,
-    View,
-    Batch(Epoch, BatchNumber, &'a [u8]),
 }
 
 /// One client's mutation.
@@ -227,19 +216,7 @@ impl Condition {
             Self::Always | Self::IfMatchAny | Self::IfNoneMatchAny => &[],
         }
     }
-
-    fn check(&self) -> Result<(), Unreadable> {
-        within("a guard's number of revisions", self.revisions().len(), limits::GUARD_REVISIONS)
-    }
-
-    /// About how many bytes it takes beside what all have.
-    fn size(&self) -> usize {
-        self.revisions().len() * MOST_BYTES_OF_A_NUMBER
-    }
 }
-
-/// What postcard takes for a number of 64 bits at most.
-const MOST_BYTES_OF_A_NUMBER: usize = 10;
 
 impl Commands {
     /// The lowest format of the log that has all of them.
@@ -248,189 +225,14 @@ impl Commands {
         let formats = self.commands.iter().map(|command| command.op.format());
         formats.max().unwrap_or(LogFormat::FIRST)
     }
-
-    /// Encodes them, once, for everyone.
-    #[must_use]
-    pub fn encode(&self) -> Bytes {
-        Bytes::from(postcard::to_allocvec(self).expect("encoding into memory does not fail"))
-    }
-
-    /// Reads encoded commands and checks them against the limits of the format.
-    ///
-    /// # Errors
-    /// When the bytes are no commands, or commands beyond a limit. The same bytes err the
-    /// same way everywhere.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        within("the payload", bytes.len(), limits::BATCH_BYTES)?;
-        // Before any of them takes memory: three bytes make a command of a hundred.
-        if let Ok(((_, _, _, _, commands), _)) = postcard::take_from_bytes::<Head>(bytes) {
-            within("the number of commands", commands, limits::BATCH_COMMANDS)?;
-        }
-        let commands: Self = match postcard::take_from_bytes(bytes) {
-            Ok((commands, [])) => commands,
-            Ok((_, [_, ..])) | Err(_) => return Err(Unreadable::NotCommands(bytes.len())),
-        };
-        commands.check()?;
-        Ok(commands)
-    }
-
-    /// The trace of the batch that a slot holds, without reading its commands.
-    #[must_use]
-    pub fn trace_of(value: &[u8]) -> Option<TraceContext> {
-        let (_, rest) = Value::format_of(value).ok()?;
-        let commands = match postcard::take_from_bytes(rest).ok()?.0 {
-            BatchHead::Batch(_epoch, _number, commands) => commands,
-            BatchHead::Noop | BatchHead::View => return None,
-        };
-        let ((_, _, trace, _, _), _) = postcard::take_from_bytes::<Head>(commands).ok()?;
-        trace
-    }
-
-    fn check(&self) -> Result<(), Unreadable> {
-        for (what, actual) in [("the time", self.time_ms), ("the wall clock", self.wall_ms)] {
-            if actual > limits::TIME_MS {
-                return Err(Unreadable::OverLimit {
-                    what: Cow::Borrowed(what),
-                    actual,
-                    limit: limits::TIME_MS,
-                });
-            }
-        }
-        let ranges = self.commands.iter().map(|command| command.op.ranges()).sum();
-        within("the number of deletions of prefixes", ranges, limits::BATCH_RANGES)?;
-        let rollbacks = self.commands.iter().filter(|command| command.op.is_rollback()).count();
-        within("the number of roll-backs", rollbacks, limits::BATCH_ROLLBACKS)?;
-        let access = self.commands.iter().filter(|command| command.op.is_access()).count();
-        within("the number of changes of tokens and policies", access, limits::BATCH_ACCESS)?;
-        self.commands.iter().try_for_each(|command| command.op.check())
-    }
 }
 
 impl Op {
-    /// Checks it against the limits of the format.
-    ///
-    /// # Errors
-    /// When a key is empty or something is too long.
-    pub fn check(&self) -> Result<(), Unreadable> {
-        match self {
-            Self::Put { key, value, content_type, condition }
-            | Self::LeasedPut { lease: _, key, value, content_type, condition } => {
-                check_key(key)?;
-                condition.check()?;
-                check_content(value, content_type.as_deref())
-            }
-            Self::Delete { key, condition } => {
-                condition.check()?;
-                check_key(key)
-            }
-            Self::DeletePrefix { prefix } | Self::Rollback { prefix, .. } => {
-                within("the prefix", prefix.len(), limits::KEY_BYTES)
-            }
-            Self::Txn(txn) => txn.check(),
-            Self::Append { value, content_type } => check_content(value, content_type.as_deref()),
-            Self::Lease(lease) => lease.check(),
-            Self::Lock(lock) => lock.check(),
-            Self::Fenced(fenced) => fenced.check(),
-            Self::Compact { .. } => Ok(()),
-            Self::Access(access) => access.check(),
-            Self::Attributed { by: _, op } => op.check_within(),
-            Self::Issued { subject, policies, op } => {
-                subject.check()?;
-                check_given(policies)?;
-                op.check_within()
-            }
-            Self::Certified { subject, op } => {
-                subject.check()?;
-                op.check_within()
-            }
-        }
-    }
-
-    /// Checks what somebody does.
-    fn check_within(&self) -> Result<(), Unreadable> {
-        if self.by().is_some() {
-            return Err(Unreadable::AttributedWithin);
-        }
-        self.check()
-    }
-
     /// What it is without who does it and without its fence.
     #[must_use]
     pub fn bare(&self) -> &Self {
         let op = self.unattributed();
         if let Self::Fenced(fenced) = op { &fenced.op } else { op }
-    }
-
-    /// What it is without who does it.
-    #[must_use]
-    pub fn unattributed(&self) -> &Self {
-        if let Self::Attributed { op, .. } | Self::Issued { op, .. } | Self::Certified { op, .. } =
-            self
-        {
-            op
-        } else {
-            self
-        }
-    }
-
-    /// What who does it is called, where somebody does: a token, or whom an issuer or a
-    /// certificate vouches for.
-    #[must_use]
-    pub fn by(&self) -> Option<Accessor> {
-        if let Self::Attributed { by, op: _ } = self {
-            return Some(*by);
-        }
-        self.subject().map(Subject::accessor)
-    }
-
-    /// Who does it by the word of an issuer or a certificate, where somebody does.
-    #[must_use]
-    pub fn subject(&self) -> Option<&Subject> {
-        if let Self::Issued { subject, .. } | Self::Certified { subject, .. } = self {
-            Some(subject)
-        } else {
-            None
-        }
-    }
-
-    /// Whose an `Idempotency-Key` is that comes with it; none: everybody's, as it is where
-    /// nobody is named.
-    #[must_use]
-    pub fn key_owner(&self) -> Option<Accessor> {
-        if let Self::Certified { .. } = self { None } else { self.by() }
-    }
-
-    /// The same, done by somebody, where somebody does it.
-    ///
-    /// # Panics
-    /// When somebody does it already.
-    #[must_use]
-    pub fn done_by(self, author: Option<Author>) -> Self {
-        match author {
-            Some(Author::Issued(subject, policies)) => {
-                assert_eq!(self.by(), None, "somebody does it already");
-                Self::Issued { subject, policies, op: Box::new(self) }
-            }
-            Some(Author::Certified(subject)) => {
-                assert_eq!(self.by(), None, "somebody does it already");
-                Self::Certified { subject, op: Box::new(self) }
-            }
-            Some(Author::Token(by)) => self.attributed(Some(by)),
-            None => self,
-        }
-    }
-
-    /// The same, done by a token, where one does it.
-    ///
-    /// # Panics
-    /// When one does it already.
-    #[must_use]
-    pub fn attributed(self, by: Option<Accessor>) -> Self {
-        assert_eq!(self.by(), None, "a token does it already");
-        match by {
-            Some(by) => Self::Attributed { by, op: Box::new(self) },
-            None => self,
-        }
     }
 
     /// The lowest format of the log that has it.
@@ -450,42 +252,6 @@ impl Op {
         }
     }
 
-    /// How many prefixes it deletes at most, each with any number of keys, which its bytes
-    /// do not name.
-    #[must_use]
-    pub fn ranges(&self) -> usize {
-        match self.bare() {
-            Self::DeletePrefix { .. } => 1,
-            Self::Txn(txn) => txn.ranges(),
-            Self::Put { .. }
-            | Self::LeasedPut { .. }
-            | Self::Delete { .. }
-            | Self::Append { .. }
-            | Self::Rollback { .. }
-            | Self::Lease(_)
-            | Self::Lock(_)
-            | Self::Fenced(_)
-            | Self::Access(_)
-            | Self::Attributed { .. }
-            | Self::Issued { .. }
-            | Self::Certified { .. }
-            | Self::Compact { .. } => 0,
-        }
-    }
-
-    /// Whether it is a roll-back, which alone takes as long as many others.
-    #[must_use]
-    pub fn is_rollback(&self) -> bool {
-        matches!(self.bare(), Self::Rollback { .. })
-    }
-
-    /// Whether it changes tokens or policies, of which each change takes as long as many
-    /// others.
-    #[must_use]
-    pub fn is_access(&self) -> bool {
-        matches!(self.bare(), Self::Access(_))
-    }
-
     /// The digest of all that it asks for, and who does. That somebody has other policies by
     /// another JWT makes no other request of it, nor does a certificate.
     #[must_use]
@@ -498,36 +264,6 @@ impl Op {
             postcard::to_allocvec(self)
         };
         RequestDigest::of(&encoded.expect("encoding into memory does not fail"))
-    }
-
-    /// About how many bytes it takes in a batch.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        const FIXED: usize = 64;
-        FIXED
-            + match self {
-                Self::Put { key, value, content_type, condition }
-                | Self::LeasedPut { lease: _, key, value, content_type, condition } => {
-                    let content_type = content_type.as_ref().map_or(0, String::len);
-                    key.len() + value.len() + content_type + condition.size()
-                }
-                Self::Delete { key, condition } => key.len() + condition.size(),
-                Self::DeletePrefix { prefix } | Self::Rollback { prefix, .. } => prefix.len(),
-                Self::Txn(txn) => txn.size(),
-                Self::Append { value, content_type } => {
-                    value.len() + content_type.as_ref().map_or(0, String::len)
-                }
-                Self::Lease(_) | Self::Compact { .. } => 0,
-                Self::Lock(lock) => lock.name().len(),
-                Self::Fenced(fenced) => fenced.fence.name.len() + fenced.op.size(),
-                Self::Access(access) => access.size(),
-                Self::Attributed { by: _, op } => op.size(),
-                Self::Issued { subject, policies, op } => {
-                    let names: usize = policies.iter().map(|name| name.as_str().len()).sum();
-                    subject.size() + names + op.size()
-                }
-                Self::Certified { subject, op } => subject.size() + op.size(),
-            }
     }
 }
 

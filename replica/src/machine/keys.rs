@@ -4,8 +4,10 @@
 //! record that came from SQLite therefore has no content; one that was written by this very
 //! execution has.
 
+mod loading;
 mod needs;
 mod rollback;
+mod rows;
 mod scanned;
 mod write;
 
@@ -18,11 +20,10 @@ use shared::ids::{LeaseId, Revision};
 use self::rollback::KeyHistory;
 use self::scanned::Scanned;
 use crate::machine::change::{Change, ChangeKind};
-use crate::machine::command::Op;
-use crate::machine::leases::LeaseEnd;
 pub use needs::{KeyNeeds, KeyScan, LoadedKeys, WHOLE};
 pub(in crate::machine) use rollback::RolledBack;
 pub use rollback::{ChangedKey, ChangedKeys, RestoredRow, RollbackScan};
+pub use rows::{Deletion, KeyRows, LeaseTombstone, RangeTombstone, VersionRow};
 pub(super) use write::KeyWrites;
 
 /// A key that exists.
@@ -79,88 +80,6 @@ impl Content {
     }
 }
 
-/// A change of a key: a row to be written. At most one for a key and revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VersionRow {
-    /// The key.
-    pub key: String,
-    /// The revision of the change.
-    pub revision: Revision,
-    /// The revision at which the key was created; of a deletion, that of the record that
-    /// ended.
-    pub created_revision: Revision,
-    /// The number of writes since then; of a deletion, that of the record that ended.
-    pub version: u64,
-    /// The lease that it goes with; of a deletion the lease that it went with, where that
-    /// had expired.
-    pub lease: Option<LeaseId>,
-    /// What it holds now; none: it was deleted.
-    pub content: Option<Content>,
-}
-
-/// Every key with the prefix that was written before the revision is deleted by it.
-///
-/// Executing a deletion of a prefix comes to this and not to a change of each key, so
-/// that it costs the same however many there are. The store turns it into changes of
-/// keys in its own time; what can be read never depends on how far that is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RangeTombstone {
-    /// The beginning of the keys.
-    pub prefix: String,
-    /// The revision of the deletion.
-    pub revision: Revision,
-}
-
-/// Every key that is bound to a lease is deleted by its end. As with [`RangeTombstone`],
-/// the store makes changes of keys out of it in its own time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseTombstone {
-    /// Which lease. No key is bound to it at a later revision.
-    pub lease: LeaseId,
-    /// The revision of its end.
-    pub revision: Revision,
-    /// Why it ended.
-    pub end: LeaseEnd,
-}
-
-impl LeaseTombstone {
-    /// What it is for a key that was bound to the lease.
-    #[must_use]
-    pub fn deletion(&self) -> Deletion {
-        Deletion { revision: self.revision, expired: self.mark() }
-    }
-
-    /// What the deletion of a key says of the lease.
-    fn mark(&self) -> Option<LeaseId> {
-        match self.end {
-            LeaseEnd::Expired => Some(self.lease),
-            LeaseEnd::Revoked => None,
-        }
-    }
-}
-
-/// A deletion of a key, by one of many at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Deletion {
-    /// The revision of the deletion.
-    pub revision: Revision,
-    /// The lease whose time was over, where that was why.
-    pub expired: Option<LeaseId>,
-}
-
-/// What executing changed of the keys: what has to be written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyRows {
-    /// Keys that a roll-back wrote again: older than what is in `versions` of them.
-    pub restored: Vec<RestoredRow>,
-    /// Changes of keys; those of one key in order of execution.
-    pub versions: Vec<VersionRow>,
-    /// Deletions of prefixes, by revision. Keys that were loaded are in `versions`, too.
-    pub ranges: Vec<RangeTombstone>,
-    /// Ends of leases that keys were bound to, by revision. The same is true of them.
-    pub leases: Vec<LeaseTombstone>,
-}
-
 #[derive(Clone, Debug)]
 enum Coverage {
     Complete(KeyHistory),
@@ -212,93 +131,6 @@ impl Keys {
 
     pub(super) fn is_complete(&self) -> bool {
         matches!(self.coverage, Coverage::Complete(_))
-    }
-
-    /// Adds the keys that a command names, where they are not loaded: what can be told
-    /// before those that come before it are executed. A deletion of a prefix looks at
-    /// nothing, and a roll-back at what is there when it is its turn.
-    pub(super) fn add_named(&self, op: &Op, lacking: &mut KeyNeeds) {
-        match op.bare() {
-            Op::Put { key, .. } | Op::LeasedPut { key, .. } | Op::Delete { key, .. } => {
-                self.add_lacking_heads(std::iter::once(key.as_str()), lacking);
-            }
-            Op::DeletePrefix { .. }
-            | Op::Append { .. }
-            | Op::Rollback { .. }
-            | Op::Lease(_)
-            | Op::Lock(_)
-            | Op::Fenced(_)
-            | Op::Compact { .. }
-            | Op::Access(_)
-            | Op::Attributed { .. }
-            | Op::Issued { .. }
-            | Op::Certified { .. } => {}
-            Op::Txn(txn) => self.add_lacking_heads(txn.keys(), lacking),
-        }
-    }
-
-    /// Adds those of the keys that are not loaded.
-    pub(super) fn add_lacking_heads<'a>(
-        &self,
-        keys: impl Iterator<Item = &'a str>,
-        lacking: &mut KeyNeeds,
-    ) {
-        for key in keys {
-            if !self.is_loaded(key) && !lacking.heads.contains(key) {
-                lacking.heads.insert(key.to_owned());
-            }
-        }
-    }
-
-    /// Takes what was found of what was asked for, as it was before this execution: it may
-    /// have deleted prefixes, or ended leases, since.
-    pub(super) fn load(&mut self, asked: KeyNeeds, found: LoadedKeys) {
-        let Coverage::Partial(loaded) = &mut self.coverage else { return };
-        let KeyNeeds { heads, contents: _, scans, rollback } = asked;
-        loaded.extend(heads);
-        self.changed = rollback.zip(found.rollback);
-        for (key, record) in found.heads {
-            self.load_head(key, record);
-        }
-        self.contents.extend(found.contents);
-        let mut of_scans = found.scans.into_iter();
-        for scan in scans {
-            self.load_scan(scan, of_scans.next().unwrap_or_default());
-        }
-    }
-
-    fn load_head(&mut self, key: String, record: Record) {
-        if let Coverage::Partial(loaded) = &mut self.coverage {
-            loaded.insert(key.clone());
-        }
-        let hides = |range: &&RangeTombstone| key.starts_with(&range.prefix);
-        let by_range = self.rows.ranges.iter().find(hides);
-        let by_range = by_range.map(|range| Deletion { revision: range.revision, expired: None });
-        let ended = record.lease.and_then(|lease| self.ended(lease));
-        let by_lease = ended.map(LeaseTombstone::deletion);
-        self.records.insert(key.clone(), record);
-        if let Some(deletion) = by_range.into_iter().chain(by_lease).min() {
-            self.remove(key, deletion);
-        }
-    }
-
-    fn ended(&self, lease: LeaseId) -> Option<&LeaseTombstone> {
-        self.rows.leases.iter().find(|ended| ended.lease == lease)
-    }
-
-    /// Forgets what was loaded for the command that was executed last, and for no other.
-    pub(super) fn forget_looked_at(&mut self) {
-        self.contents.clear();
-        self.scanned.clear();
-        self.changed = None;
-        let Coverage::Partial(loaded) = &mut self.coverage else { return };
-        for key in std::mem::take(&mut self.scanned_keys) {
-            // What was changed since is not as it is in the database.
-            if self.records.get(&key).is_some_and(|record| record.content.is_none()) {
-                self.records.remove(&key);
-                loaded.remove(&key);
-            }
-        }
     }
 
     /// The record of a key, if it exists.
@@ -430,16 +262,5 @@ impl Keys {
             field(&[u8::from(content.content_type.is_some())]);
             field(content.content_type.as_deref().unwrap_or_default().as_bytes());
         }
-    }
-
-    fn is_loaded(&self, key: &str) -> bool {
-        match &self.coverage {
-            Coverage::Complete(_) => true,
-            Coverage::Partial(loaded) => loaded.contains(key),
-        }
-    }
-
-    fn invariant_key_is_loaded(&self, key: &str) {
-        assert!(self.is_loaded(key), "executing touches key {key:?}, which was not loaded");
     }
 }

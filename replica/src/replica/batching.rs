@@ -14,20 +14,19 @@ mod clock;
 mod flying;
 mod footprint;
 mod invariants;
+mod making;
+mod proposing;
 mod requesters;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use shared::ids::{BatchNumber, Epoch, Name, Slot};
-use shared::message::{Batch, EncodedValue, Value};
+use shared::ids::{BatchNumber, Epoch};
 
-use crate::machine::command::{AnswerRetention, Command, Commands, Op, TraceContext, limits};
+use crate::machine::command::{AnswerRetention, Command, Op, limits};
 use crate::machine::identity::RequestIdentity;
-use crate::replica::Leader;
 use crate::replica::config::Config;
-use crate::replica::event::{Attempt, LimitHit, NotApplied, RequestId};
+use crate::replica::event::{LimitHit, NotApplied, RequestId};
 pub(crate) use clock::{Counting, ReplicatedClock};
 pub(crate) use flying::{Due, GivenUp, Joined, Made, Mutation};
 use flying::{Flying, Stage};
@@ -35,10 +34,6 @@ use requesters::Requesters;
 
 /// More than the encoding of a batch takes beside its commands.
 const BATCH_OVERHEAD: usize = 64;
-
-/// So much of what a coordinator says of a limit is kept, for those whom it hits.
-/// Characters.
-const LIMIT_CHARS: usize = 200;
 
 /// So many wait for what comes of one request: its client, again and again.
 const REQUESTERS: usize = 16;
@@ -177,41 +172,6 @@ impl Batching {
         GivenUp::Queued
     }
 
-    /// Makes the next batch of what waits, where one may fly.
-    pub(crate) fn next_batch(&mut self, now: Duration) -> Option<Made> {
-        if self.queue.is_empty() || self.flying.len() >= self.pipeline {
-            return None;
-        }
-        let mutations = self.take_from_queue();
-        let is_traced = mutations
-            .iter()
-            .any(|mutation| mutation.command.trace.is_some_and(|trace| trace.is_sampled()));
-        let of = |mutation: &Mutation| self.requesters.of(&mutation.command.request).to_vec();
-        let requests = mutations.iter().flat_map(of).collect();
-        let number = self.take_off(now, mutations);
-        if is_traced {
-            return Some(Made::Traced { number, requests });
-        }
-        self.started(self.epoch, number, None);
-        Some(Made::Untraced)
-    }
-
-    /// Makes a batch that carries nothing but the time.
-    pub(crate) fn carry_time(&mut self, now: Duration) {
-        let number = self.take_off(now, Vec::new());
-        self.started(self.epoch, number, None);
-    }
-
-    fn take_off(&mut self, now: Duration, mutations: Vec<Mutation>) -> BatchNumber {
-        let number = self.next_number;
-        self.next_number = number.next();
-        // Here and not where it is encoded, which a later batch may be before it.
-        let time_ms = self.clock.advance(now);
-        let (stage, refused_for) = (Stage::Starting, None);
-        self.flying.insert(number, Flying { time_ms, made: now, mutations, stage, refused_for });
-        number
-    }
-
     /// When the oldest batch was made that flies.
     pub(crate) fn flying_since(&self) -> Option<Duration> {
         self.flying.values().next().map(|batch| batch.made)
@@ -225,162 +185,6 @@ impl Batching {
     /// What replicated time would be in a batch that is made now. Milliseconds.
     pub(crate) fn time_ms(&self, now: Duration) -> u64 {
         self.clock.clone().advance(now)
-    }
-
-    fn take_from_queue(&mut self) -> Vec<Mutation> {
-        let mut taken = Vec::new();
-        let (mut bytes, mut ranges, mut rollbacks, mut access) = (0, 0, 0, 0);
-        while let Some(mutation) = self.queue.front() {
-            let size = mutation.command.op.size();
-            ranges += mutation.command.op.ranges();
-            rollbacks += usize::from(mutation.command.op.is_rollback());
-            access += usize::from(mutation.command.op.is_access());
-            let is_full = taken.len() == self.batch_commands
-                || bytes + size > self.batch_bytes
-                || ranges > limits::BATCH_RANGES
-                || rollbacks > limits::BATCH_ROLLBACKS
-                || access > limits::BATCH_ACCESS;
-            if is_full && !taken.is_empty() {
-                break;
-            }
-            bytes += size;
-            taken.extend(self.queue.pop_front());
-        }
-        self.queued_bytes -= bytes;
-        taken
-    }
-
-    /// The span of a batch is there: it is encoded, once and for all.
-    pub(crate) fn started(
-        &mut self,
-        epoch: Epoch,
-        number: BatchNumber,
-        trace: Option<TraceContext>,
-    ) {
-        let Some(batch) = self.flying.get_mut(&number).filter(|_| epoch == self.epoch) else {
-            return;
-        };
-        if !matches!(batch.stage, Stage::Starting) {
-            return;
-        }
-        let wall_ms = batch
-            .mutations
-            .iter()
-            .map(|mutation| mutation.wall_ms)
-            .max()
-            .unwrap_or(0)
-            .min(limits::TIME_MS);
-        let commands = batch.mutations.iter().map(|mutation| mutation.command.clone()).collect();
-        let answers = self.retention;
-        let commands = Commands { time_ms: batch.time_ms, wall_ms, trace, answers, commands };
-        // The log has it, or they would not have been taken.
-        let format = commands.format();
-        let value = Value::Batch(Batch { epoch, number, commands: commands.encode() });
-        batch.stage = Stage::Ready(value.encode_in(format));
-    }
-
-    /// What is to be proposed to the coordinator that leads now: what is ready, and what
-    /// another one, or this one at another ballot, was asked for.
-    pub(crate) fn due(&mut self, now: Duration, leader: &Leader) -> Vec<Due> {
-        let first = self.flying.keys().next().copied();
-        let mut due = Vec::new();
-        for (number, batch) in &mut self.flying {
-            let is_due = match &batch.stage {
-                Stage::Starting | Stage::Chosen { .. } => false,
-                Stage::Ready(_) => true,
-                Stage::Proposed { ballot, .. } | Stage::Refused { ballot, .. } => {
-                    *ballot != leader.ballot
-                }
-                Stage::Void(_) => first == Some(*number),
-            };
-            if let Some(value) = batch.stage.value().filter(|_| is_due).cloned() {
-                self.attempts += 1;
-                let attempt = Attempt(self.attempts);
-                let to = leader.member.name.clone();
-                batch.stage = Stage::Proposed {
-                    value: value.clone(),
-                    attempt,
-                    to,
-                    ballot: leader.ballot,
-                    at: now,
-                };
-                due.push(Due { number: *number, attempt, value });
-            }
-        }
-        due
-    }
-
-    /// Some time has passed: what was refused is ready again, and so is what got no
-    /// answer.
-    pub(crate) fn tick(&mut self, now: Duration, timeout: Duration) {
-        for batch in self.flying.values_mut() {
-            let again = match &batch.stage {
-                Stage::Refused { value, .. } => Some(value),
-                Stage::Proposed { value, at, .. } if now.saturating_sub(*at) >= timeout => {
-                    Some(value)
-                }
-                Stage::Starting
-                | Stage::Ready(_)
-                | Stage::Proposed { .. }
-                | Stage::Void(_)
-                | Stage::Chosen { .. } => None,
-            };
-            if let Some(value) = again.cloned() {
-                batch.stage = Stage::Ready(value);
-            }
-        }
-    }
-
-    /// A coordinator didn't take the proposal (for a limit, if it named one), or nobody
-    /// knows: the coordinator, if that was the latest attempt. An answer to an earlier
-    /// one says nothing about now.
-    pub(crate) fn refused(
-        &mut self,
-        epoch: Epoch,
-        number: BatchNumber,
-        attempt: Attempt,
-        limit: Option<&str>,
-    ) -> Option<Name> {
-        let batch = self.flying.get_mut(&number).filter(|_| epoch == self.epoch)?;
-        match &batch.stage {
-            Stage::Proposed { value, attempt: latest, to, ballot, .. } if *latest == attempt => {
-                let to = to.clone();
-                batch.stage = Stage::Refused { value: value.clone(), ballot: *ballot };
-                batch.refused_for =
-                    limit.map(|limit| limit.chars().take(LIMIT_CHARS).collect::<String>().into());
-                Some(to)
-            }
-            Stage::Starting
-            | Stage::Ready(_)
-            | Stage::Proposed { .. }
-            | Stage::Refused { .. }
-            | Stage::Void(_)
-            | Stage::Chosen { .. } => None,
-        }
-    }
-
-    /// The limit for which a batch was refused last, if one was.
-    pub(crate) fn refused_for(&self) -> Option<Arc<str>> {
-        self.flying.values().find_map(|batch| batch.refused_for.clone())
-    }
-
-    /// The batch is chosen at a slot: its value, to be learned. Whichever attempt it was,
-    /// it is a fact; but a slot that is executed already was void, or the batch would not
-    /// be flying any more.
-    pub(crate) fn chosen(
-        &mut self,
-        epoch: Epoch,
-        number: BatchNumber,
-        slot: Slot,
-        executed_below: Slot,
-    ) -> Option<EncodedValue> {
-        let batch = self
-            .flying
-            .get_mut(&number)
-            .filter(|_| epoch == self.epoch && slot >= executed_below)?;
-        let value = batch.stage.value()?.clone();
-        batch.stage = Stage::Chosen { value: value.clone(), slot };
-        Some(value)
     }
 
     /// The batch was executed, with outcomes for these requests: takes those out who want
@@ -418,26 +222,6 @@ impl Batching {
     fn requesters_of(&mut self, mutations: impl IntoIterator<Item = Mutation>) -> Vec<RequestId> {
         let take = |mutation: Mutation| self.requesters.take(&mutation.command.request);
         mutations.into_iter().flat_map(take).collect()
-    }
-
-    /// A copy of the batch was executed as void, because one before it is missing.
-    pub(crate) fn out_of_order(&mut self, epoch: Epoch, number: BatchNumber, slot: Slot) {
-        let Some(batch) = self.flying.get_mut(&number).filter(|_| epoch == self.epoch) else {
-            return;
-        };
-        match &batch.stage {
-            Stage::Chosen { slot: later, .. } if *later > slot => {}
-            Stage::Starting
-            | Stage::Ready(_)
-            | Stage::Proposed { .. }
-            | Stage::Refused { .. }
-            | Stage::Void(_)
-            | Stage::Chosen { .. } => {
-                if let Some(value) = batch.stage.value().cloned() {
-                    batch.stage = Stage::Void(value);
-                }
-            }
-        }
     }
 
     /// This replica is primary in a new epoch, and time goes on from where the log left it.

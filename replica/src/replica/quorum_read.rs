@@ -11,7 +11,7 @@
 //! reads would wait for. A probe that nobody waits for asks all. Whom a probe asks bears on
 //! what it costs and never on what it says: the argument above is of *any* quorum that
 //! answers, and no verdict is given before a majority of one roster, each of which reports
-//! that roster, has answered this very probe ([`tally`]). An acceptor that was not asked is
+//! that roster, has answered this very probe ([`tally()`]). An acceptor that was not asked is
 //! an acceptor that has not answered, as where its answer was lost; how many were asked, or
 //! are known, counts for nothing. No answer is taken over from another probe, so each was
 //! asked for after all reads of its probe had arrived, and the others, who are asked later,
@@ -31,41 +31,24 @@
 //! roster a quorum of that very roster reports.
 
 mod footprint;
+mod invariants;
+mod probing;
+mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use shared::ids::{AcceptorId, ClusterId, Slot};
-use shared::message::{Roster, Watermarks};
+use shared::ids::{AcceptorId, Slot};
+use shared::message::Watermarks;
 
 use crate::replica::WrongHistory;
 use crate::replica::config::Config;
-use crate::replica::event::{Effect, NoAnswer, ProbeId, ProbeScope, RequestId, Timer};
+use crate::replica::event::{Effect, ProbeId, ProbeScope, RequestId, Timer};
+pub(crate) use tally::Verdict;
+use tally::tally;
 
 /// Reads, each with the number of probes that had been sent when it arrived.
 type Readers = BTreeMap<RequestId, u64>;
-
-/// What a quorum said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
-    /// The cluster of the quorum.
-    pub(crate) cluster: ClusterId,
-    /// The highest vote: whatever was chosen before the probe was sent is below.
-    pub(crate) voted_below: Slot,
-    /// The highest slot below which everything is chosen, as one of them has heard.
-    pub(crate) chosen_below: Slot,
-    /// Each acceptor of a quorum has trimmed every slot below.
-    pub(crate) trimmed_below: Slot,
-}
-
-impl Verdict {
-    /// Whether votes are lost for what was executed before the quorum was asked.
-    pub(crate) fn lost_votes(&self, executed_below: Slot) -> Option<WrongHistory> {
-        let voted_below = self.voted_below;
-        (voted_below < executed_below)
-            .then_some(WrongHistory::VotesLost { executed_below, voted_below })
-    }
-}
 
 #[derive(Clone, Debug)]
 struct Probe {
@@ -174,121 +157,6 @@ impl QuorumReads {
             State::Idle if !ids.is_empty() => self.probe(now, effects),
             State::Idle | State::BackingOff | State::InFlight(_) => {}
         }
-    }
-
-    /// The timer ran out: a probe is late, or the next one is due.
-    pub(crate) fn fired(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        self.give_up_probe();
-        self.probe(now, effects);
-    }
-
-    fn probe(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        self.probes_sent += 1;
-        let id = ProbeId(self.probes_sent);
-        let readers = std::mem::take(&mut self.queued);
-        let asked = self.whom(now, &readers);
-        self.state = State::InFlight(Probe {
-            id,
-            sent_at: now,
-            executed_below: self.executed_below,
-            readers,
-            asked,
-            answers: BTreeMap::new(),
-            unanswered: 0,
-        });
-        effects.push(Effect::Probe { probe: id, asked });
-        let mut arm = |timer, after| {
-            effects.push(Effect::Arm { timer, after, jitter: Duration::ZERO });
-        };
-        arm(Timer::Probe, self.timeout);
-        if asked == ProbeScope::Quorum {
-            arm(Timer::ProbeRest, self.patience);
-        }
-    }
-
-    /// Where a quorum is all there is, or none answered of late, there is nothing to wait for
-    /// before all are asked; nor where reads wait for a vote that another quorum may lack.
-    fn whom(&self, now: Duration, readers: &Readers) -> ProbeScope {
-        let is_quorum_less = self.acceptors > 2;
-        let is_overdue =
-            |waiting: &Waiting| !waiting.readers.is_empty() && waiting.since + self.patience <= now;
-        let may_do = is_quorum_less && self.quorum_answers && !readers.is_empty();
-        if may_do && !self.waiting.values().any(is_overdue) {
-            ProbeScope::Quorum
-        } else {
-            ProbeScope::All
-        }
-    }
-
-    /// Has the latest probe ask those, too, whom it has not asked, where they may be of use:
-    /// it has no verdict yet, or one that reads still wait for.
-    pub(crate) fn ask_rest(&mut self, effects: &mut Vec<Effect>) {
-        let (probe, asked) = match (&mut self.state, &mut self.concluded) {
-            (State::InFlight(probe), _) => (probe.id, &mut probe.asked),
-            (State::Idle | State::BackingOff, Some(concluded)) => {
-                (concluded.id, &mut concluded.asked)
-            }
-            (State::Idle | State::BackingOff, None) => return,
-        };
-        if std::mem::replace(asked, ProbeScope::All) == ProbeScope::Quorum {
-            effects.push(Effect::Probe { probe, asked: ProbeScope::Rest });
-        }
-    }
-
-    /// Its readers go to the next probe, which is sent after they arrived, too.
-    fn give_up_probe(&mut self) {
-        match std::mem::replace(&mut self.state, State::Idle) {
-            State::InFlight(mut probe) => {
-                self.queued.append(&mut probe.readers);
-                self.quorum_answers = false;
-            }
-            State::Idle | State::BackingOff => {}
-        }
-    }
-
-    /// Counts an answer, and gives the verdict if there is a quorum. The probe then stays
-    /// in flight until the caller has looked at the cluster and says
-    /// [`QuorumReads::conclude`] or [`QuorumReads::back_off`].
-    pub(crate) fn answer(
-        &mut self,
-        probe: ProbeId,
-        reply: Result<Watermarks, NoAnswer>,
-        effects: &mut Vec<Effect>,
-    ) -> Option<Verdict> {
-        let State::InFlight(current) = &mut self.state else { return None };
-        if current.id != probe {
-            return None;
-        }
-        match reply {
-            Ok(watermarks) => {
-                current.answers.entry(watermarks.acceptor).or_insert(watermarks);
-            }
-            Err(NoAnswer) => current.unanswered += 1,
-        }
-        let verdict = tally(&current.answers);
-        let heard = current.answers.len() + current.unanswered;
-        if verdict.is_some() {
-            return verdict;
-        }
-        match current.asked {
-            ProbeScope::Quorum if current.unanswered > 0 || heard > self.acceptors / 2 => {
-                self.ask_rest(effects)
-            }
-            ProbeScope::All | ProbeScope::Rest if heard >= self.acceptors => self.back_off(effects),
-            ProbeScope::Quorum | ProbeScope::All | ProbeScope::Rest => {}
-        }
-        None
-    }
-
-    /// Gives the probe up and sends the next after a while.
-    pub(crate) fn back_off(&mut self, effects: &mut Vec<Effect>) {
-        self.give_up_probe();
-        self.state = State::BackingOff;
-        effects.push(Effect::Arm {
-            timer: Timer::Probe,
-            after: self.backoff,
-            jitter: self.backoff,
-        });
     }
 
     /// Takes the verdict for the probe in flight: its reads wait for the slot. Reads that
@@ -422,28 +290,6 @@ impl QuorumReads {
     pub(crate) fn trimmed_below(&self) -> Slot {
         self.trimmed_below
     }
-
-    /// A read never uses a probe that was sent before it arrived.
-    pub(crate) fn invariant_a_read_uses_a_later_probe(&self) {
-        let State::InFlight(probe) = &self.state else { return };
-        for (id, sent_before) in &probe.readers {
-            assert!(
-                *sent_before < probe.id.0,
-                "read {id} arrived after probe {sent_before} and uses probe {}",
-                probe.id
-            );
-        }
-    }
-
-    /// No read waits for a slot that is executed.
-    pub(crate) fn invariant_reads_wait_for_later_slots(&self, executed_below: Slot) {
-        if let Some((slot, _)) = self.waiting.first_key_value() {
-            assert!(
-                *slot > executed_below,
-                "reads wait for {slot}, and {executed_below} is executed"
-            );
-        }
-    }
 }
 
 /// Whether a request was found where it was to be cancelled.
@@ -464,29 +310,4 @@ pub(crate) enum Late {
     Lowered,
     /// It did not.
     Unchanged,
-}
-
-/// The verdict of a quorum: a majority of one roster that itself reports that roster.
-/// What others report counts for nothing. Of several quorums it is the one that has voted
-/// for least: each of them has what was chosen.
-pub(crate) fn tally(answers: &BTreeMap<AcceptorId, Watermarks>) -> Option<Verdict> {
-    let rosters: Vec<&Roster> =
-        answers.values().filter_map(|answer| answer.roster.as_ref()).collect();
-    rosters.into_iter().find_map(|roster| {
-        let counted = || {
-            answers.values().filter(|answer| {
-                roster.contains(answer.acceptor) && answer.roster.as_ref() == Some(roster)
-            })
-        };
-        let mut voted: Vec<Slot> = counted().map(|answer| answer.marks.voted_below).collect();
-        voted.sort_unstable();
-        let voted_below = *voted.get(roster.quorum() - 1)?;
-        // What is chosen was voted for by one of every quorum.
-        let chosen_below = counted().map(|answer| answer.marks.chosen_below).max()?;
-        let chosen_below = chosen_below.min(voted_below);
-        let mut trimmed: Vec<Slot> = counted().map(|answer| answer.marks.trimmed_below).collect();
-        trimmed.sort_unstable();
-        let trimmed_below = *trimmed.get(trimmed.len().checked_sub(roster.quorum())?)?;
-        Some(Verdict { cluster: roster.cluster(), voted_below, chosen_below, trimmed_below })
-    })
 }

@@ -11,7 +11,9 @@ use shared::message::{ChosenReply, Member, Storage, View};
 
 use crate::machine::chain::ChainHash;
 use crate::machine::state::{Meta, RemovedReplica};
+use crate::replica::Replica;
 use crate::replica::event::Role;
+use crate::replica::history::History;
 
 /// Who a replica is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,4 +160,68 @@ pub enum LogPage {
     /// Nothing from there on is learned yet: wait for
     /// [`Effect::Learned`](crate::replica::event::Effect::Learned), or send this.
     Nothing(ChosenReply),
+}
+
+impl Replica {
+    /// What this replica is in the view executed last.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        role_in(&self.identity, self.meta.view.as_ref())
+    }
+
+    /// What it knows of itself and of the others.
+    #[must_use]
+    pub fn status(&self, now: Duration) -> Status {
+        Status {
+            cluster: self.cluster,
+            role: self.role(),
+            view: self.meta.view.clone(),
+            epoch: self.meta.epoch(),
+            primary: self.primary(),
+            leader: self.members.leader(now),
+            executed_below: self.stored.executed_below,
+            durable_below: self.durable_below,
+            requests_from: self.recent.from(),
+            learned_below: self.learner.learned_below(),
+            chosen_below: self.learner.chosen_below(),
+            revision: self.stored.revision,
+            trimmed_below: self.reads.trimmed_below(),
+            compacted_below: self.meta.compacted_below,
+            hash: self.stored.hash,
+            time_ms: self.meta.time_ms,
+            time_as_of: self.time_as_of,
+            queued_mutations: self.batching.queued(),
+            flying_mutations: self.batching.flying_mutations(),
+            waiting_reads: self.waiting_reads(),
+            current_as_of: self.reads.current_as_of(),
+            quorum_answers: self.reads.quorum_answers(),
+            storage: self.storage,
+            missing: self.missing(),
+            is_history_confirmed: self.history == History::Confirmed,
+            snapshot_from: self.snapshot_from(),
+            removed: self.meta.removed.clone(),
+        }
+    }
+
+    /// Slots that acceptors have trimmed come from other replicas or not at all.
+    pub(super) fn missing(&self) -> Option<Missing> {
+        let (from, trimmed_below) = (self.learner.learned_below(), self.reads.trimmed_below());
+        let is_missing =
+            from < trimmed_below && self.fetching.all_failed() && !self.may_get_a_state();
+        is_missing.then_some(Missing { from, trimmed_below })
+    }
+}
+
+fn role_in(identity: &Identity, view: Option<&View>) -> Role {
+    match view {
+        Some(view)
+            if view.primary == identity.name && view.primary_instance == identity.instance =>
+        {
+            Role::Primary
+        }
+        // Its own name, but another life: that one's batches are not its own.
+        Some(view) if view.primary == identity.name => Role::Waiting,
+        Some(view) if view.backups.contains(&identity.name) => Role::Backup,
+        Some(_) | None => Role::Waiting,
+    }
 }

@@ -41,7 +41,7 @@ use crate::machine::format;
 use crate::machine::identity::RequestIdentity;
 use crate::machine::state::ReplicatedState;
 use crate::replica::event::{
-    Answer, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, ProbeScope, SnapshotFailure,
+    Answer, Attempt, FetchId, NoAnswer, NotApplied, ProbeId, ProbeScope, Role, SnapshotFailure,
     SourceKind,
 };
 

@@ -29,27 +29,27 @@
 //! | `answers`, `leases`, `claims` | as `answers`, `leases`, `locks` |
 //! | `tokens`, `policies` | as `meta`, once tokens are required |
 
+mod hashed;
+mod reading;
+
 use std::path::Path;
 
-use futures::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use shared::chain::ChainHash;
-use shared::ids::{Revision, Slot};
+use shared::ids::Slot;
 use shared::message::View;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{ConnectOptions as _, Row as _};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnection;
 
+use self::hashed::{Counted, encoded, finished};
+use self::reading::Reading;
 use super::access;
-use super::answers;
-use super::deletions::{Deletions, not_hidden};
+use super::deletions::Deletions;
 use super::error::StoreError;
 use super::meta::{self, MetaRow};
-use super::record::{Checked, Item, counter, item_of, lease_of};
 use super::schema;
-use super::sum::VersionFields;
 use super::tenure;
-use super::versions;
-use crate::machine::access::{AccessMeta, Requirement};
+use crate::machine::access::Requirement;
 use crate::machine::state::{Meta, RemovedReplica};
 
 /// How a digest is made: only those that were made alike can be compared. Whoever adds
@@ -57,11 +57,6 @@ use crate::machine::state::{Meta, RemovedReplica};
 /// keep theirs: programs of two releases compare theirs while a cluster is upgraded, and whoever
 /// differs ends. Where that cannot be, this number is raised.
 pub(crate) const FORMAT: u32 = 1;
-
-/// So many rows are read before it is asked whether to go on …
-const PIECE_ROWS: u32 = 256;
-/// … or so many bytes of keys and values.
-const PIECE_BYTES: usize = 1 << 20;
 
 /// A digest of a state, and of which.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,7 +161,7 @@ impl PinnedState {
         mut self,
         may_go_on: &mut impl FnMut() -> Result<(), E>,
     ) -> Result<StateDigest, E> {
-        let mut reading = Reading { connection: &mut self.connection, pace: Pace::new(may_go_on) };
+        let mut reading = Reading::new(&mut self.connection, may_go_on);
         let deletions = Deletions::load(reading.connection).await?;
         // Those are held in memory as a whole anyhow: so they are checked before they are read
         // one by one.
@@ -235,252 +230,4 @@ fn meta_of(row: &MetaRow) -> Counted {
         }
     }
     hasher
-}
-
-/// Asks after each piece whether to go on.
-struct Pace<'a, F> {
-    may_go_on: &'a mut F,
-    rows: u32,
-    bytes: usize,
-}
-
-impl<'a, F> Pace<'a, F> {
-    fn new(may_go_on: &'a mut F) -> Self {
-        Self { may_go_on, rows: 0, bytes: 0 }
-    }
-
-    fn row<E>(&mut self, bytes: usize) -> Result<(), E>
-    where
-        F: FnMut() -> Result<(), E>,
-    {
-        self.rows += 1;
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.rows < PIECE_ROWS && self.bytes < PIECE_BYTES {
-            return Ok(());
-        }
-        (self.rows, self.bytes) = (0, 0);
-        (self.may_go_on)()
-    }
-}
-
-struct Reading<'a, F> {
-    connection: &'a mut SqliteConnection,
-    pace: Pace<'a, F>,
-}
-
-/// All versions, and whether sweeping would leave each: `?1` is up to where history is
-/// dropped, `?2` whether all of that is swept.
-const VERSIONS: &str = "SELECT key, revision, created_revision, version, lease, sum, \
-    content_type, value, CASE WHEN revision > ?1 THEN 1 WHEN value IS NULL THEN 0 WHEN ?2 THEN 1 \
-    ELSE NOT EXISTS (SELECT 1 FROM versions w WHERE w.key = v.key AND w.revision > v.revision \
-    AND w.revision <= ?1) END FROM versions v ORDER BY id";
-
-/// The live versions that a deletion of many hides.
-const HIDDEN: &str = concat!(
-    "SELECT v.key, v.revision, v.created_revision, v.version, v.lease, v.sum, v.content_type, \
-     v.value FROM live l LEFT JOIN versions v ON v.key = l.key AND v.revision = l.revision \
-     WHERE NOT (",
-    not_hidden!("l", "?1"),
-    ") ORDER BY l.key"
-);
-
-/// The keys that exist.
-const LIVE: &str = concat!(
-    "SELECT l.key, l.revision, l.lease FROM live l WHERE ",
-    not_hidden!("l", "?1"),
-    " ORDER BY l.key"
-);
-
-const ANSWERS: &str = "SELECT key, expires_ms, request, outcome, sum FROM answers ORDER BY key";
-
-impl<F> Reading<'_, F> {
-    /// Before tokens are required there is neither a token nor a policy, and nothing of them
-    /// in the digest.
-    async fn meta<E: From<StoreError>>(&mut self, row: &MetaRow) -> Result<ChainHash, E>
-    where
-        F: FnMut() -> Result<(), E>,
-    {
-        let mut hasher = meta_of(row);
-        if row.meta.access != AccessMeta::default() {
-            for sql in access::SUMS {
-                self.add_sums(sql, &mut hasher).await?;
-            }
-        }
-        Ok(hasher.finish())
-    }
-
-    async fn keys<E: From<StoreError>>(
-        &mut self,
-        row: &MetaRow,
-        deletions: &Deletions,
-    ) -> Result<ChainHash, E>
-    where
-        F: FnMut() -> Result<(), E>,
-    {
-        let compacted = row.meta.compacted_below;
-        let is_swept = row.retained.swept_through >= compacted;
-        let mut sum = RowSum::default();
-        let query = sqlx::query(VERSIONS).bind(compacted.0.cast_signed()).bind(is_swept);
-        let mut rows = query.persistent(false).fetch(&mut *self.connection);
-        while let Some(row) = rows.try_next().await.map_err(StoreError::from)? {
-            let item = item_of(&row, 0, Checked::Whole)?;
-            if counter(&row, 8)? != 0 {
-                sum.add(&row_of(&row)?);
-            }
-            self.pace.row(item.as_ref().map_or(0, Item::bytes))?;
-        }
-        drop(rows);
-        if deletions.is_empty() {
-            return Ok(sum.finish());
-        }
-        let query = sqlx::query(HIDDEN).bind(row.meta.revision.0.cast_signed());
-        let mut rows = query.persistent(false).fetch(&mut *self.connection);
-        while let Some(row) = rows.try_next().await.map_err(StoreError::from)? {
-            let item = item_of(&row, 0, Checked::Whole)?.ok_or_else(versions::missing)?;
-            let deletion = deletions.hidden_by(&item.key, item.revision, item.lease);
-            let deletion = deletion.ok_or_else(versions::missing)?;
-            if deletion.revision > compacted {
-                let fields = VersionFields {
-                    key: &item.key,
-                    revision: deletion.revision.0,
-                    created_revision: item.created_revision.0,
-                    version: item.version,
-                    lease: deletion.expired,
-                    is_deleted: true,
-                };
-                sum.add(&encoded(&item.key, deletion.revision.0, &fields.sums(None, None)));
-            } else {
-                sum.remove(&row_of(&row)?);
-            }
-            self.pace.row(item.bytes())?;
-        }
-        Ok(sum.finish())
-    }
-
-    async fn live<E: From<StoreError>>(&mut self, present: Revision) -> Result<ChainHash, E>
-    where
-        F: FnMut() -> Result<(), E>,
-    {
-        let mut hasher = Counted::default();
-        let query = sqlx::query(LIVE).bind(present.0.cast_signed());
-        let mut rows = query.persistent(false).fetch(&mut *self.connection);
-        while let Some(row) = rows.try_next().await.map_err(StoreError::from)? {
-            let key: &[u8] = row.try_get(0).map_err(StoreError::from)?;
-            let lease = lease_of(&row, 2)?.map_or(0, |lease| lease.0);
-            hasher.row(&encoded(key, counter(&row, 1)?, &lease.to_le_bytes()));
-            self.pace.row(key.len())?;
-        }
-        Ok(hasher.finish())
-    }
-
-    async fn answers<E: From<StoreError>>(&mut self) -> Result<ChainHash, E>
-    where
-        F: FnMut() -> Result<(), E>,
-    {
-        let mut hasher = Counted::default();
-        let mut rows = sqlx::query(ANSWERS).persistent(false).fetch(&mut *self.connection);
-        while let Some(row) = rows.try_next().await.map_err(StoreError::from)? {
-            let _checked = answers::answer_of(&row)?;
-            let column = |at| row.try_get::<&[u8], _>(at).map_err(StoreError::from);
-            hasher.row(column(0)?);
-            hasher.row(column(4)?);
-            self.pace.row(column(3)?.len())?;
-        }
-        Ok(hasher.finish())
-    }
-
-    /// Of leases, or of claims, which are checked.
-    async fn sums<E: From<StoreError>>(&mut self, sql: &'static str) -> Result<ChainHash, E>
-    where
-        F: FnMut() -> Result<(), E>,
-    {
-        let mut hasher = Counted::default();
-        self.add_sums(sql, &mut hasher).await?;
-        Ok(hasher.finish())
-    }
-
-    async fn add_sums<E: From<StoreError>>(
-        &mut self,
-        sql: &'static str,
-        hasher: &mut Counted,
-    ) -> Result<(), E>
-    where
-        F: FnMut() -> Result<(), E>,
-    {
-        let mut rows = sqlx::query(sql).persistent(false).fetch(&mut *self.connection);
-        while let Some(row) = rows.try_next().await.map_err(StoreError::from)? {
-            hasher.row(row.try_get(0).map_err(StoreError::from)?);
-            self.pace.row(0)?;
-        }
-        Ok(())
-    }
-}
-
-/// What of a version is added up: where it is, and its sums, which bind the rest of it.
-fn row_of(row: &SqliteRow) -> Result<Vec<u8>, StoreError> {
-    let (key, sums): (&[u8], &[u8]) = (row.try_get(0)?, row.try_get(5)?);
-    Ok(encoded(key, counter(row, 1)?, sums))
-}
-
-fn encoded(key: &[u8], number: u64, rest: &[u8]) -> Vec<u8> {
-    [&(key.len() as u64).to_le_bytes(), key, &number.to_le_bytes(), rest].concat()
-}
-
-fn finished(hasher: &blake3::Hasher) -> ChainHash {
-    ChainHash(*hasher.finalize().as_bytes())
-}
-
-/// Rows in an order that they have everywhere, and how many they are.
-#[derive(Default)]
-struct Counted {
-    hasher: blake3::Hasher,
-    rows: u64,
-}
-
-impl Counted {
-    fn row(&mut self, bytes: &[u8]) {
-        self.hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
-        self.rows += 1;
-    }
-
-    fn finish(mut self) -> ChainHash {
-        self.hasher.update(&self.rows.to_le_bytes());
-        finished(&self.hasher)
-    }
-}
-
-/// The sum of the digests of rows, and how many they are: the same in whatever order they
-/// come, and what was added can be taken out again.
-#[derive(Default)]
-struct RowSum {
-    lanes: [u64; 4],
-    rows: u64,
-}
-
-impl RowSum {
-    fn add(&mut self, row: &[u8]) {
-        self.each(row, u64::wrapping_add);
-        self.rows = self.rows.wrapping_add(1);
-    }
-
-    fn remove(&mut self, row: &[u8]) {
-        self.each(row, u64::wrapping_sub);
-        self.rows = self.rows.wrapping_sub(1);
-    }
-
-    fn each(&mut self, row: &[u8], change: fn(u64, u64) -> u64) {
-        let digest = blake3::hash(row);
-        let (words, _) = digest.as_bytes().as_chunks::<8>();
-        for (lane, word) in self.lanes.iter_mut().zip(words) {
-            *lane = change(*lane, u64::from_le_bytes(*word));
-        }
-    }
-
-    fn finish(&self) -> ChainHash {
-        let mut hasher = blake3::Hasher::new();
-        for number in self.lanes.iter().chain([&self.rows]) {
-            hasher.update(&number.to_le_bytes());
-        }
-        finished(&hasher)
-    }
 }

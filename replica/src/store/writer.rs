@@ -1,5 +1,9 @@
 //! The one connection that writes. What makes durable what it wrote is in `checkpoint`.
 
+mod connection;
+#[cfg(test)]
+mod failing;
+mod storing;
 mod sweeping;
 
 use std::path::{Path, PathBuf};
@@ -7,7 +11,6 @@ use std::sync::Arc;
 
 use shared::ids::{ClusterId, Slot};
 use shared::message::ChosenEntry;
-use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnection;
 
 use super::ahead::Ahead;
@@ -16,16 +19,11 @@ use super::compaction::Sweeping;
 use super::copying::CopyNote;
 use super::error::StoreError;
 use super::meta::{self, MetaRow};
-use super::schema;
-use super::tables::{self, Ended, Tables};
+use super::tables::Tables;
 use crate::machine::access::Access;
 use crate::machine::execute::{ExecutionReport, Run};
 use crate::machine::state::Meta;
 use crate::replica::event::Unswept;
-
-/// So much is executed, at most, while as much is being stored: what that takes is some
-/// milliseconds, for which whoever looks at keys that are not in memory waits.
-const UNSTORED_BYTES: usize = 1 << 20;
 
 /// Owns the connection. Not shared: whoever holds it executes.
 #[derive(Debug)]
@@ -137,27 +135,6 @@ impl Writer {
         }
     }
 
-    /// Begins to store what is executed, beside executing: [`Writer::end_beside`] says when
-    /// it is. What cannot be stored so is stored at once.
-    ///
-    /// # Errors
-    /// As of [`Writer::store`].
-    pub(crate) async fn begin_storing(&mut self) -> Result<(), StoreError> {
-        if self.is_busy_beside() || !self.has_unstored() {
-            return Ok(());
-        }
-        let mut ahead = self.take_ahead().await?;
-        let unstored = ahead.take_unstored(&self.row);
-        self.ahead = Some(ahead);
-        match unstored {
-            Some(unstored) => {
-                self.tables.begin_storing(unstored);
-                Ok(())
-            }
-            None => self.store().await,
-        }
-    }
-
     /// Begins to make everything durable that is stored, and to copy the rest of the WAL, so
     /// that it starts over, beside executing; not while anything is under way there.
     ///
@@ -171,11 +148,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether a transaction is under way that stores what is executed.
-    pub(crate) fn is_storing(&self) -> bool {
-        self.tables.is_storing()
-    }
-
     /// Whether the WAL is being copied.
     pub(crate) fn is_copying(&self) -> bool {
         self.tables.is_copying()
@@ -184,95 +156,6 @@ impl Writer {
     /// Whether either is under way.
     pub(crate) fn is_busy_beside(&self) -> bool {
         self.is_storing() || self.is_copying()
-    }
-
-    /// Whether something is executed that no transaction stores yet.
-    pub(crate) fn has_unstored(&self) -> bool {
-        let waits = |ahead: &Ahead| ahead.has_unstored() || self.is_behind(ahead);
-        !self.is_stored() && self.ahead.as_ref().is_none_or(waits)
-    }
-
-    /// Whether the file was opened again, and what was executed and not stored is yet to be
-    /// executed again.
-    fn is_behind(&self, ahead: &Ahead) -> bool {
-        let executed_below = ahead.state().meta().executed_below;
-        self.unstored.last().is_some_and(|last| last.slot >= executed_below)
-    }
-
-    /// Waits for what is under way beside executing, if there is anything. It goes on when
-    /// this is dropped.
-    ///
-    /// # Errors
-    /// As of [`Writer::store`].
-    pub(crate) async fn end_beside(&mut self) -> Result<(), StoreError> {
-        let ended = self.tables.end().await;
-        if ended.is_err() {
-            self.ahead = None;
-        }
-        self.note_ended();
-        ended
-    }
-
-    /// Follows what was done beside executing.
-    fn note_ended(&mut self) {
-        for ended in self.tables.take_ended() {
-            match ended {
-                Ended::Stored(stored) => self.stored(stored.row, stored.bytes),
-                Ended::Copied(synced) => self.synced(&synced),
-            }
-        }
-    }
-
-    fn stored(&mut self, row: MetaRow, bytes: usize) {
-        if row.meta.compacted_below > self.row.meta.compacted_below {
-            self.compacting.more();
-        }
-        self.unstored.retain(|entry| entry.slot >= row.meta.executed_below);
-        self.row = row;
-        self.written_bytes += bytes as u64;
-    }
-
-    /// Stores what is executed, in one transaction.
-    ///
-    /// # Errors
-    /// Then nothing of it is stored, and it may be tried again unless the error is fatal.
-    pub(crate) async fn store(&mut self) -> Result<(), StoreError> {
-        if self.is_stored() {
-            return Ok(());
-        }
-        let (mut connection, mut ahead) = self.take().await?;
-        if !ahead.has_unstored() {
-            // The transaction that was under way has stored all of it.
-            self.keep(connection, ahead);
-            return Ok(());
-        }
-        let bytes = ahead.wal_bytes();
-        match ahead.store(&mut connection, &self.row).await {
-            Ok(row) => {
-                self.keep(connection, ahead);
-                self.stored(row, bytes);
-                Ok(())
-            }
-            Err(error) => {
-                tables::close(connection).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Whether everything executed is stored.
-    pub(crate) fn is_stored(&self) -> bool {
-        self.unstored.is_empty()
-    }
-
-    /// Whether to store before anything else is executed, for what it is.
-    pub(crate) fn is_urgent(&self) -> bool {
-        !self.is_stored() && self.ahead.as_ref().is_none_or(Ahead::is_urgent)
-    }
-
-    /// Whether to begin storing before anything else is executed, for how much it is.
-    pub(crate) fn has_many_unstored(&self) -> bool {
-        self.ahead.as_ref().is_some_and(|ahead| ahead.unstored_bytes() >= UNSTORED_BYTES)
     }
 
     /// What is executed and not swept.
@@ -337,95 +220,11 @@ impl Writer {
         result
     }
 
-    /// How many rows it has inserted, changed or deleted in this life.
-    #[cfg(test)]
-    pub(crate) async fn rows_written(&mut self) -> u64 {
-        let mut connection = self.take_connection().await.unwrap();
-        let changes = sqlx::query("SELECT total_changes()").fetch_one(&mut connection).await;
-        self.tables.give_back(connection);
-        let changes = changes.unwrap();
-        sqlx::Row::get::<i64, _>(&changes, 0).cast_unsigned()
-    }
-
-    /// Closes the connection, as after an error.
-    #[cfg(test)]
-    pub(crate) async fn lose(&mut self) {
-        let connection = self.take_connection().await.unwrap();
-        self.discard(connection).await;
-    }
-
-    /// Leaves no room in the file, until something fails and the connection is opened
-    /// again.
-    #[cfg(test)]
-    pub(crate) async fn fill(&mut self) {
-        let mut connection = self.take_connection().await.unwrap();
-        sqlx::query("PRAGMA max_page_count = 1").execute(&mut connection).await.unwrap();
-        self.tables.give_back(connection);
-    }
-
     /// Makes everything durable and closes the file.
     pub(crate) async fn close(mut self) -> Result<(), StoreError> {
         self.store().await?;
         self.checkpoint().await?;
         let connection = self.take_connection().await?;
         checkpoint::close(connection, &self.path, &self.note).await
-    }
-
-    async fn take_connection(&mut self) -> Result<SqliteConnection, StoreError> {
-        self.open().await?;
-        let taken = self.tables.take().await;
-        if taken.is_err() {
-            self.ahead = None;
-        }
-        self.note_ended();
-        taken
-    }
-
-    /// Opens the file again after an error: it says what of what failed is in it.
-    async fn open(&mut self) -> Result<(), StoreError> {
-        if !self.tables.is_closed() {
-            return Ok(());
-        }
-        let options = schema::writer_options(&self.path).create_if_missing(false);
-        let mut connection = options.connect().await?;
-        self.row = meta::load(&mut connection).await?;
-        self.ahead = Some(Ahead::load(&mut connection, &self.row.meta).await?);
-        // A transaction that failed may have been carried out all the same.
-        self.unstored.retain(|entry| entry.slot >= self.row.meta.executed_below);
-        self.tables.give_back(connection);
-        Ok(())
-    }
-
-    /// What is ahead of the tables: as far as executing had come.
-    async fn take_ahead(&mut self) -> Result<Ahead, StoreError> {
-        self.open().await?;
-        let mut ahead = self.ahead.take().expect("a connection comes with what is ahead of it");
-        if self.is_behind(&ahead) {
-            let again = Run::new(self.unstored.clone());
-            if let Err(error) = ahead.execute(&mut self.tables, again).await {
-                self.tables.close().await;
-                return Err(error);
-            }
-        }
-        Ok(ahead)
-    }
-
-    /// The connection, and what is ahead of it. Only here, and not where a connection is
-    /// opened, for that may begin a transaction, in which no WAL can be copied.
-    async fn take(&mut self) -> Result<(SqliteConnection, Ahead), StoreError> {
-        let ahead = self.take_ahead().await?;
-        let connection = self.tables.take().await;
-        self.note_ended();
-        Ok((connection?, ahead))
-    }
-
-    fn keep(&mut self, connection: SqliteConnection, ahead: Ahead) {
-        self.tables.give_back(connection);
-        self.ahead = Some(ahead);
-    }
-
-    async fn discard(&mut self, connection: SqliteConnection) {
-        self.ahead = None;
-        tables::close(connection).await;
     }
 }

@@ -3,10 +3,27 @@
 use std::sync::Arc;
 
 use super::Executor;
-use crate::replica::event::{Input, Storage};
+use crate::replica::event::{Input, Storage, Stored};
 use crate::store::StoreError;
 
 impl Executor {
+    /// Says how far the tables have come, and then what of them is durable, where that is
+    /// news.
+    pub(super) async fn tell_stored(&mut self) {
+        let stored = self.writer.meta().executed_below;
+        if stored != std::mem::replace(&mut self.told_stored, stored) {
+            self.measured.stored(self.writer.meta(), self.writer.locks_held());
+            self.tell_writable().await;
+            self.tell_unswept().await;
+            self.tell(Input::Stored(Stored::of(self.writer.meta()))).await;
+            self.checkpoints.wrote(self.writer.written_bytes());
+        }
+        let durable = self.writer.durable_below();
+        if durable != std::mem::replace(&mut self.told_durable, durable) {
+            self.tell(Input::Durable(durable)).await;
+        }
+    }
+
     pub(super) async fn complain(&mut self, error: &StoreError) {
         match error {
             StoreError::Full(_) if self.storage != Storage::Full => {

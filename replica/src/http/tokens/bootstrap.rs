@@ -13,7 +13,8 @@ use shared::problem::{self, Outcome, Problem, Retryable};
 use shared::query::Query;
 use shared::wire;
 
-use super::{Secret, made, refuse_headers};
+use super::made::{Secret, made};
+use super::refuse_headers;
 use crate::http::App;
 use crate::http::authorize::bearer::Presented;
 use crate::http::authorize::{NoBootstrap, Services, TELL_APART, refuse};

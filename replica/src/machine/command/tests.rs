@@ -1,8 +1,8 @@
 //! Commands as they stand in the log.
 
 use bytes::Bytes;
-use shared::ids::Instance;
-use shared::message::{Batch, View};
+use shared::ids::{BatchNumber, Epoch, Instance};
+use shared::message::{Batch, Value, View};
 
 use super::*;
 use crate::machine::access::policy::{
