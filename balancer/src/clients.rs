@@ -31,6 +31,7 @@ use http::{HeaderMap, Response};
 use ipnet::IpNet;
 use shared::places::ClientNetwork;
 use shared::problem::Problem;
+use shared::telemetry::Seldom;
 
 use self::forwarded::forwarded_for;
 use self::tokens::{Holder, Vouched};
@@ -280,6 +281,10 @@ impl<C: Clock + Clone> Clients<C> {
             Err((reason, detail, retry_after)) => {
                 drop(held);
                 self.refused[reason as usize].fetch_add(1, Ordering::Relaxed);
+                static SAID: Seldom = Seldom::new();
+                if let Some(left_out) = SAID.may() {
+                    tracing::warn!(left_out, "a client is refused (429): {detail}");
+                }
                 let pause = client.pause(now);
                 let problem = Problem::too_many_requests(detail).with_retry_after(retry_after);
                 Err(Refused { reason, problem, pause })

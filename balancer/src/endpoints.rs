@@ -121,9 +121,10 @@ impl Endpoints {
     /// Takes in the result of a check, see [`Pool::checked`].
     pub(crate) fn checked(&self, target: &Target, result: Option<Report>) {
         self.change(|pool| {
-            let before = reads_of(pool, target.id);
+            let (before, ejected_before) = (reads_of(pool, target.id), ejected(pool));
             log_change(target, pool.checked(target.id, result, self.now()));
             log_reads(target, before, reads_of(pool, target.id));
+            log_ejected(&ejected_before, &ejected(pool));
         });
     }
 
@@ -247,6 +248,21 @@ fn log_reads(target: &Target, before: Option<Reads>, after: Option<Reads>) {
             "{name} is behind: it gets linearizable reads only where no replica is current"
         ),
         Reads::Current => tracing::info!(endpoint = %name, url, "{name} gets all reads"),
+    }
+}
+
+/// Who gets no reads for answering slowly.
+fn ejected(pool: &Pool) -> Vec<Name> {
+    let ejected = pool.endpoints().filter(|endpoint| endpoint.record.ejected_until.is_some());
+    ejected.map(|endpoint| endpoint.member.name.clone()).collect()
+}
+
+fn log_ejected(before: &[Name], after: &[Name]) {
+    for name in after.iter().filter(|name| !before.contains(name)) {
+        tracing::warn!(endpoint = %name, "{name} answers slowly and gets no reads for a while");
+    }
+    for name in before.iter().filter(|name| !after.contains(name)) {
+        tracing::info!(endpoint = %name, "{name} gets reads again");
     }
 }
 

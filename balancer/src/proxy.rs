@@ -28,6 +28,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
 };
 use http_body_util::Full;
+use percent_encoding::percent_decode_str;
 use shared::byte_budget::{ByteBudget, ByteShare};
 use shared::cluster_header;
 use shared::deadline::{self, Deadline};
@@ -106,7 +107,7 @@ struct Buffered {
     path: PathAndQuery,
     headers: HeaderMap,
     /// What consistent hashing goes by, where that is not the path.
-    hash_key: Option<HeaderValue>,
+    hash_key: Option<Bytes>,
     body: Bytes,
     /// Until then a replica is asked; …
     asked_until: Deadline,
@@ -186,8 +187,10 @@ impl Proxy {
         let extra_wait = lock_wait.max(snapshot::wait(&path));
         let origin = Origin { client, version: parts.version, balancer: &self.name };
         let hash_key = match &self.hash_by {
-            HashBy::Path => None,
-            HashBy::Header(name) => parts.headers.get(name).cloned(),
+            HashBy::Path => decoded(path.path()),
+            HashBy::Header(name) => {
+                parts.headers.get(name).map(|value| Bytes::copy_from_slice(value.as_bytes()))
+            }
         };
         name_client(&mut parts);
         forward_request(&mut parts.headers, origin, trace.context());
@@ -238,10 +241,16 @@ impl Proxy {
     }
 }
 
+/// A path as a replica reads it, where that is not how it is written: one key has several
+/// spellings.
+fn decoded(path: &str) -> Option<Bytes> {
+    path.contains('%').then(|| percent_decode_str(path).collect())
+}
+
 impl Buffered {
     /// What is asked of the pool for it.
     fn wanted<'a>(&'a self, start: Start, tried: &'a [EndpointId]) -> Wanted<'a> {
-        let key = self.hash_key.as_ref().map_or(self.path.path().as_bytes(), HeaderValue::as_bytes);
+        let key = self.hash_key.as_deref().unwrap_or_else(|| self.path.path().as_bytes());
         let paced = if self.is_hedged { Paced::Yes } else { Paced::No };
         Wanted { intent: self.intent, start, tried, key, paced }
     }
@@ -271,5 +280,19 @@ impl Buffered {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0_u64));
         }
         request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_spellings_of_a_key_are_hashed_alike() {
+        let hashed =
+            |path: &'static str| decoded(path).unwrap_or(Bytes::from_static(path.as_bytes()));
+        assert_eq!(hashed("/v1/kv/x%2Fy"), hashed("/v1/kv/x/y"));
+        assert_eq!(hashed("/v1/kv/%78%2fy"), hashed("/v1/kv/x/y"));
+        assert_ne!(hashed("/v1/kv/x%2Fy"), hashed("/v1/kv/x/z"));
     }
 }
