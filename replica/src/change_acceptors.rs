@@ -1,4 +1,4 @@
-//! An operator wants other acceptors (`http/acceptors.rs`): only the leading coordinator
+//! An operator wants other acceptors (`http/cluster/acceptors.rs`): only the leading coordinator
 //! changes them, so it is asked.
 
 use shared::client::CallError;

@@ -6,12 +6,11 @@
 //! `watching`; `mutate`, `append`, `txn`, `rollback`, `compact`, `leases` and `locks` (what
 //! mutations say), `mutation` (what they come to) and `forward` (from a backup to the
 //! primary); `tokens` and `policies` (who may do what), `authorize` (whether somebody may) and
-//! `shown` (what of a list); `refused` (every way to say no); `replication`, `status`, `cluster`, `events`,
-//! `primary` (another one), `removal` (a replica fewer), `acceptors` (others), `verify` (whether
-//! all have the same); `openapi` (all of
-//! it, for programs).
+//! `shown` (what of a list); `refused` (every way to say no); `replication`, `status`, `events`,
+//! `cluster` and what is changed in one: `cluster::primary` (another one), `removal` (a replica
+//! fewer), `acceptors` (others), `verify` (whether all have the same); `openapi` (all of it, for
+//! programs).
 
-mod acceptors;
 mod append;
 pub mod authorize;
 mod cluster;
@@ -30,10 +29,8 @@ mod ndjson;
 mod openapi;
 mod paging;
 mod policies;
-mod primary;
 mod reading;
 mod refused;
-mod removal;
 mod render;
 mod replication;
 pub mod request;
@@ -44,7 +41,6 @@ mod sql;
 mod status;
 mod tokens;
 mod txn;
-mod verify;
 mod watching;
 
 use std::sync::Arc;
@@ -226,8 +222,8 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/replication/log", get(replication::log))
         .route("/v1/replication/snapshot", get(snapshot::for_replica))
-        .route("/v1/replication/digest", get(verify::digest))
-        .route("/v1/replication/suspicions", post(verify::suspicions))
+        .route("/v1/replication/digest", get(cluster::verify::digest))
+        .route("/v1/replication/suspicions", post(cluster::verify::suspicions))
         .route("/v1/replication/commands", post(forward::commands))
         .route("/v1/status", get(status::status).route_layer(from_fn(refuse_all)))
         .merge(spans)
@@ -267,10 +263,10 @@ fn client_routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/policies/{name}", put(policies::put).get(policies::get).delete(policies::delete)),
         ("/v1/cluster", get(cluster::cluster)),
         (shared::events::PATH, get(events::events)),
-        ("/v1/cluster/primary", post(primary::primary)),
-        ("/v1/cluster/acceptors", post(acceptors::acceptors)),
-        ("/v1/cluster/replicas/{id}", delete(removal::remove)),
-        ("/v1/cluster/verify", post(verify::verify)),
+        ("/v1/cluster/primary", post(cluster::primary::primary)),
+        ("/v1/cluster/acceptors", post(cluster::acceptors::acceptors)),
+        ("/v1/cluster/replicas/{id}", delete(cluster::removal::remove)),
+        ("/v1/cluster/verify", post(cluster::verify::verify)),
         ("/openapi.json", get(openapi::openapi).route_layer(from_fn(refuse_all))),
     ]
 }

@@ -7,11 +7,11 @@
 //!
 //! In reading order: `schema`, `open`, `writer`, `ahead` (what is executed and not stored)
 //! with `keys`, `versions`, `deletions`, `rollback` and `tenure` (what it writes), `compaction`
-//! (what goes), `checkpoint` with `copying` and `wal` (what a start holds the WAL against),
-//! `reader` with `points` (single keys), `list`, `history`, `log`; `sum` and `verify` notice
-//! damage, and `digest` what another replica has otherwise; `offline`, `audit` and `restore` are
-//! for when no replica runs, and `install` is how another one's state takes the place of this
-//! one's.
+//! (what goes), `checkpoint` with `copying` and `wal` in its folder (what a start holds the WAL
+//! against), `reader` with `points` (single keys), `list` and `history` in its folder, `log`;
+//! `sum` and `verify` notice damage, and `digest` what another replica has otherwise; `offline`,
+//! `audit` and `restore` are for when no replica runs, and `install` is how another one's state
+//! takes the place of this one's.
 
 mod access;
 mod ahead;
@@ -20,24 +20,18 @@ mod audit;
 mod bounds;
 mod checkpoint;
 mod compaction;
-mod copying;
 mod deletions;
 mod digest;
-mod ended;
 mod error;
 mod head_cache;
-mod history;
 mod install;
 mod keys;
 mod left_out;
-mod list;
 mod log;
 mod meta;
 mod multi_row;
 mod offline;
 mod open;
-mod points;
-mod ranges;
 mod reader;
 mod record;
 mod restore;
@@ -52,7 +46,6 @@ mod tenure;
 mod tests;
 mod verify;
 mod versions;
-mod wal;
 mod writer;
 
 pub use audit::{Audit, audit, execute_again};
@@ -62,11 +55,7 @@ pub(crate) use deletions::not_hidden;
 pub(crate) use digest::{FORMAT as DIGEST_FORMAT, PinnedState, StateDigest, connect};
 pub use error::{OpenError, StoreError};
 pub(crate) use error::{ReadError, RevisionError};
-#[cfg(test)]
-pub(crate) use history::Extent;
-pub(crate) use history::{HistoryPage, HistoryQuery, KeyChange, Position};
 pub(crate) use install::{adopt, discard, incoming, prepare};
-pub(crate) use list::{CountQuery, ListPage, ListQuery, Order, Show};
 pub(crate) use log::{LogPage, LogQuery, LogRow};
 pub use offline::{Inspected, execute, inspect};
 pub use open::FILE;
@@ -74,6 +63,10 @@ pub use open::FILE;
 pub(crate) use open::Store;
 pub(crate) use open::open;
 pub(crate) use reader::Reader;
+#[cfg(test)]
+pub(crate) use reader::history::Extent;
+pub(crate) use reader::history::{HistoryPage, HistoryQuery, KeyChange, Position};
+pub(crate) use reader::list::{CountQuery, ListPage, ListQuery, Order, Show};
 pub(crate) use record::Item;
 pub use restore::{restore, restore_again};
 pub(crate) use tenure::read::{LockState, TenurePage, TenureQuery};

@@ -1,6 +1,6 @@
-//! Another view on request: an operator wants another primary (`http/primary.rs`) or one
-//! replica out for good (`http/removal.rs`), or this replica is about to end and lets go
-//! first.
+//! Another view on request: an operator wants another primary (`http/cluster/primary.rs`)
+//! or one replica out for good (`http/cluster/removal.rs`), or this replica is about to
+//! end and lets go first.
 //!
 //! Only the leading coordinator proposes views, so it is asked. The view ends what this
 //! replica does as primary wherever it stands in the log: what is executed behind it is

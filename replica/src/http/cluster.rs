@@ -1,7 +1,12 @@
 //! `GET /v1/cluster`: who leads, who is primary, and how far everybody is, as this
-//! replica and the answers of the others say.
+//! replica and the answers of the others say. What is asked of a cluster by a path below that is
+//! in a file each.
 
+pub(super) mod acceptors;
+pub(super) mod primary;
+pub(super) mod removal;
 mod seen;
+pub(super) mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

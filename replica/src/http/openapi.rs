@@ -12,8 +12,8 @@ pub(super) use shared::openapi::{Entry, content, field};
 use shared::openapi::{PATH, document};
 
 use super::{
-    acceptors, append, cluster, compact, diff, events, get, leases, list, locks, log, mutate,
-    policies, primary, removal, rollback, snapshot, sql, status, tokens, txn, verify, watching,
+    append, cluster, compact, diff, events, get, leases, list, locks, log, mutate, policies,
+    rollback, snapshot, sql, status, tokens, txn, watching,
 };
 use crate::http::request::parameter::{FENCE, IDEMPOTENCY_KEY, MIN_REVISION, TIMEOUT, TRACEPARENT};
 
@@ -72,10 +72,10 @@ fn entries() -> Vec<Entry> {
         snapshot::entries(),
         cluster::entries(),
         events::entries(),
-        primary::entries(),
-        acceptors::entries(),
-        removal::entries(),
-        verify::entries(),
+        cluster::primary::entries(),
+        cluster::acceptors::entries(),
+        cluster::removal::entries(),
+        cluster::verify::entries(),
         tokens::entries(),
         policies::entries(),
         status::entries(),

@@ -14,7 +14,8 @@ use shared::page::PageLimits;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::copying;
+use super::checkpoint::copying;
+use super::checkpoint::wal::wal_of;
 use super::error::{OpenError, StoreError};
 use super::log::{LogQuery, LogRow};
 use super::offline::{Inspected, inspect};
@@ -22,7 +23,6 @@ use super::open::{FILE, Store, open};
 use super::reader::Reader;
 use super::schema::{self, Found, STEPS, unusable};
 use super::verify;
-use super::wal::wal_of;
 use crate::machine::state::Meta;
 
 /// So much of the log is held in memory at once.

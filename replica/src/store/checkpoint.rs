@@ -23,6 +23,9 @@
 //! writes, a state from before the note is read for as long as copying takes, so that frames
 //! behind it stay; and the WAL cannot start over before the note says that all is copied.
 
+pub(super) mod copying;
+pub(super) mod wal;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,10 +36,10 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Row};
 use tokio::sync::OwnedMutexGuard;
 
-use super::copying::{self, CopyNote, Extent, Note, Noted};
+use self::copying::{CopyNote, Extent, Note, Noted};
+use self::wal::{Found, wal_of};
 use super::error::StoreError;
 use super::schema::{self, scalar};
-use super::wal::{self, Found, wal_of};
 
 /// Every slot below is committed, but may not survive a loss of power.
 #[derive(Debug)]

@@ -13,15 +13,18 @@
 //! whichever is swept first. A key that is written while it is hidden gets its tombstone
 //! from the writing transaction, before the new version.
 
+mod ended;
+mod ranges;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use shared::ids::{LeaseId, Revision};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use self::ended::Ended;
+use self::ranges::Range;
 use super::bounds::lowest_above;
-use super::ended::{self, Ended};
 use super::error::StoreError;
-use super::ranges::{self, Range};
 use super::record::{Checked, Item, item_of};
 use super::statements::Statements;
 use super::versions;

@@ -17,7 +17,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use shared::ids::{ClusterId, Name, Slot};
 
-use super::copying;
+use super::checkpoint::copying;
 use super::error::{OpenError, StoreError};
 use super::meta::{self, MetaRow};
 use super::open::FILE;

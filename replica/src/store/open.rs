@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::ahead::Ahead;
 use super::checkpoint::Checkpointer;
-use super::copying::CopyNote;
+use super::checkpoint::copying::CopyNote;
 use super::error::{OpenError, StoreError};
 use super::install;
 use super::reader::Reader;

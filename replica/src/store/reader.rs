@@ -1,5 +1,9 @@
 //! The read-only connections: of pages, each owned by a task of its own, and those of
-//! single keys ([`points`](super::points)).
+//! single keys ([`points`](self::points)).
+
+pub(super) mod history;
+pub(super) mod list;
+mod points;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,11 +16,11 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
+use self::history::{Extent, HistoryPage, HistoryQuery};
+use self::list::{CountQuery, Counted, ListPage, ListQuery};
+use self::points::{Point, Points};
 use super::error::{ReadError, StoreError};
-use super::history::{self, Extent, HistoryPage, HistoryQuery};
-use super::list::{self, CountQuery, Counted, ListPage, ListQuery};
 use super::log::{self, LogPage, LogQuery};
-use super::points::{Point, Points};
 use super::schema;
 use super::tenure::{self, read::TenurePage, read::TenureQuery};
 

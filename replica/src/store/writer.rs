@@ -14,9 +14,9 @@ use shared::message::ChosenEntry;
 use sqlx::sqlite::SqliteConnection;
 
 use super::ahead::Ahead;
+use super::checkpoint::copying::CopyNote;
 use super::checkpoint::{self, Committed, Copied, Rest, Synced, WalSpace};
 use super::compaction::Sweeping;
-use super::copying::CopyNote;
 use super::error::StoreError;
 use super::meta::{self, MetaRow};
 use super::tables::Tables;

@@ -1,7 +1,9 @@
 //! Access control at real replicas: who is answered what, at each of them.
 
+mod ending;
 mod first;
 mod matrix;
+mod tenure;
 mod unseen;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -235,109 +237,6 @@ async fn a_watch_tells_what_may_be_seen_and_ends_when_that_is_less() {
     assert_eq!(guarded.get(2, "/v1/watch", &secret).await.status, 401);
 }
 
-#[tokio::test]
-async fn leases_and_locks_are_seen_and_used_by_whom_they_belong_to() {
-    let guarded = Guarded::start().await;
-    let (_, one) = guarded.with_rules("one", &[("one/", &["lock", "write", "read"])]).await;
-    let (_, two) = guarded.with_rules("two", &[("two/", &["lock", "write", "read"])]).await;
-    let grant = async |secret: &str| {
-        let asked = guarded.ask(1, Method::POST, "/v1/leases", secret);
-        let granted = send(asked.json(&json!({"ttl_ms": 60_000}))).await;
-        assert_eq!(granted.status, 201, "{granted:?}");
-        granted.json()["id"].as_u64().unwrap()
-    };
-    let (first, second) = (grant(&one).await, grant(&two).await);
-    let ids = async |secret: &str| {
-        let items = guarded.get(2, "/v1/leases", secret).await.json()["items"].clone();
-        let ids = items.as_array().unwrap().iter().map(|item| item["id"].as_u64().unwrap());
-        ids.collect::<Vec<_>>()
-    };
-    assert_eq!(ids(&one).await, [first]);
-    assert_eq!(ids(&two).await, [second]);
-    assert_eq!(ids(&guarded.root).await, [first, second]);
-    let lock = async |name: &str, lease: u64, secret: &str| {
-        let asked = guarded.ask(1, Method::PUT, &format!("/v1/locks/{name}"), secret);
-        send(asked.json(&json!({"lease": lease}))).await.status
-    };
-    assert_eq!(lock("one/l", first, &one).await, 200);
-    assert_eq!(lock("one/m", second, &one).await, 403, "with another's lease");
-    assert_eq!(lock("two/l", first, &one).await, 403, "of another's name");
-    assert_eq!(lock("two/l", second, &two).await, 200);
-    let put = guarded.ask(1, Method::PUT, &format!("/v1/kv/one/k?lease={first}"), &one);
-    assert_eq!(send(put.body("v")).await.status, 201);
-    for (secret, keys) in [(&one, json!([])), (&guarded.root, json!(["one/k"]))] {
-        let shown = guarded.get(0, &format!("/v1/leases/{first}"), secret).await.json();
-        assert_eq!(shown["keys"], keys, "names are for those with list");
-    }
-    let locks = guarded.get(0, "/v1/locks", &two).await.json()["items"].clone();
-    assert_eq!(locks.as_array().unwrap().len(), 1, "{locks}");
-    for (method, path) in [
-        (Method::POST, format!("/v1/leases/{first}/renew")),
-        (Method::DELETE, format!("/v1/leases/{first}")),
-        (Method::PUT, format!("/v1/kv/two/k?lease={first}")),
-        (Method::GET, "/v1/locks/one/l".to_owned()),
-        (Method::GET, "/v1/locks?prefix=one/".to_owned()),
-    ] {
-        let refused = send(guarded.ask(2, method.clone(), &path, &two)).await;
-        assert_eq!(refused.status, 403, "{method} {path}: {refused:?}");
-    }
-    let renewed = guarded.ask(2, Method::POST, &format!("/v1/leases/{first}/renew"), &guarded.root);
-    assert_eq!(send(renewed).await.status, 200, "operators may");
-    for other in [first, 999_999] {
-        let none = guarded.get(0, &format!("/v1/leases/{other}"), &two).await;
-        assert_eq!(none.refusal().0, 404, "another's lease is none: {none:?}");
-    }
-}
-
-#[tokio::test]
-async fn who_waited_for_a_lock_in_vain_leaves_the_line_by_the_same_token() {
-    let guarded = Guarded::start().await;
-    let (accessor, secret) = guarded.with_rules("one", &[("one/", &["lock"])]).await;
-    let mut leases = Vec::new();
-    for _ in 0..2 {
-        let asked = guarded.ask(1, Method::POST, "/v1/leases", &secret);
-        let granted = send(asked.json(&json!({"ttl_ms": 60_000}))).await;
-        leases.push(granted.json()["id"].clone());
-    }
-    let lock = |lease: &Value, wait_ms: u64| {
-        let asked = guarded.ask(1, Method::PUT, "/v1/locks/one/l", &secret);
-        asked.json(&json!({"lease": lease, "wait_ms": wait_ms}))
-    };
-    assert_eq!(send(lock(&leases[0], 0)).await.status, 200);
-    assert_eq!(send(lock(&leases[1], 200)).await.refusal(), (409, json!("not_applied"), false));
-    // Whoever holds the lock in the end is told so only while the token is there.
-    let waiting = lock(&leases[1], 20_000);
-    let waits = async {
-        let ended = async || {
-            let line = guarded.get(0, "/v1/locks/one/l", &guarded.root).await;
-            line.json()["waiters"] == 1
-        };
-        super::network::eventually("it waits", ended).await;
-        assert_eq!(guarded.delete(&format!("/v1/tokens/{accessor}")).await.status, 200);
-        let revoke = format!("/v1/leases/{}", leases[0]);
-        assert_eq!(guarded.delete(&revoke).await.status, 200);
-    };
-    let (waited, ()) = tokio::join!(send(waiting), waits);
-    assert_eq!(waited.refusal(), (401, json!("unknown"), false), "{waited:?}");
-}
-
-#[tokio::test]
-async fn a_list_that_streams_breaks_off_when_its_token_ends() {
-    let guarded = Guarded::start().await;
-    let (accessor, secret) = guarded.with_rules("big", &[("big/", &["read", "list"])]).await;
-    // More than the sockets between take ahead of a reader who waits.
-    for key in 0..24 {
-        let path = format!("/v1/kv/big/{key:03}");
-        let put = guarded.ask(0, Method::PUT, &path, &guarded.root).body(vec![b'x'; 1_000_000]);
-        assert_eq!(send(put).await.status, 201);
-    }
-    let asked = guarded.ask(0, Method::GET, "/v1/kv?prefix=big/", &secret);
-    let mut stream = asked.header("accept", "application/x-ndjson").send().await.unwrap();
-    assert!(stream.chunk().await.unwrap().is_some());
-    assert_eq!(guarded.delete(&format!("/v1/tokens/{accessor}")).await.status, 200);
-    assert!(is_broken_off(stream).await, "what was left out passes for what is not there");
-}
-
 /// Reads on, and says whether that ends before the stream does.
 async fn is_broken_off(mut stream: reqwest::Response) -> bool {
     loop {
@@ -396,41 +295,6 @@ async fn the_log_says_which_token_did_what_and_nothing_says_a_secret() {
             assert!(!is_there, "a secret is on the disk of node {at}");
         }
     }
-}
-
-#[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "the wall clock says when a token ends")]
-async fn a_token_that_ends_says_when_in_seconds_since_1970() {
-    let guarded = Guarded::start().await;
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let made = async |body: Value| {
-        send(guarded.ask(1, Method::POST, "/v1/tokens", &guarded.root).json(&body)).await.json()
-    };
-    let (before, ends) = (now(), made(json!({"policies": [], "ttl_ms": 3_600_000})).await);
-    let expires = ends["expires"].as_u64().unwrap_or_else(|| panic!("{ends}"));
-    assert!((before + 3_600..=now() + 3_600).contains(&expires), "{before}: {ends}");
-    let fields = |made: &Value| made.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(fields(&ends), ["accessor", "expires", "policies", "revision", "secret"]);
-    let unending = made(json!({"policies": []})).await;
-    assert_eq!(fields(&unending), ["accessor", "policies", "revision", "secret"]);
-}
-
-#[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "the wall clock says when a token ends")]
-async fn a_token_that_is_answered_late_ends_no_later() {
-    let guarded = Guarded::start().await;
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    guarded.network.fake.behave(Behaviour::ChoosesLate);
-    let asked = guarded.ask(0, Method::POST, "/v1/tokens", &guarded.root);
-    let asked = asked.json(&json!({"policies": [], "ttl_ms": 3_600_000}));
-    let before = now();
-    let made = send(asked).await;
-    let after = now();
-    assert!(after >= before + LATE.as_secs());
-    assert_eq!(made.status, 201, "{made:?}");
-    let expires = made.json()["expires"].as_u64().unwrap();
-    let counted_from = expires - 3_600;
-    assert!((before..=after - LATE.as_secs()).contains(&counted_from), "{before}: {made:?}");
 }
 
 #[tokio::test]

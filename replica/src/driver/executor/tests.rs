@@ -1,5 +1,8 @@
 //! The executor on a real file.
 
+mod pinning;
+mod sweeping;
+
 use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 
@@ -103,59 +106,6 @@ async fn whoever_copies_the_wal_has_let_go_of_it_before_the_one_who_writes_remov
     rig.running.await.unwrap().unwrap();
     let left = std::fs::read_dir(rig.dir.path()).unwrap().map(|file| file.unwrap().file_name());
     assert_eq!(left.collect::<Vec<_>>(), [store::FILE]);
-}
-
-fn one_of_log(from: Slot) -> store::LogQuery {
-    store::LogQuery { from, page: PageLimits { items: 1, bytes: 1 } }
-}
-
-async fn is_forgotten(reader: &store::Reader, slot: Slot) {
-    let refused = async {
-        while reader.log(one_of_log(slot)).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(Duration::from_secs(10), refused).await.expect("it is forgotten");
-}
-
-#[tokio::test]
-async fn log_that_is_to_be_forgotten_goes_while_nothing_else_happens() {
-    let (dir, store) = opened().await;
-    let reader = store.reader.clone();
-    let mut rig = start(dir, store);
-    for slot in 0..5 {
-        rig.jobs.send(noop(slot)).await.unwrap();
-    }
-    while rig.next().await != Input::Durable(Slot(5)) {}
-    rig.forget.send(Slot(3)).unwrap();
-    is_forgotten(&reader, Slot(2)).await;
-    rig.shutdown.cancel();
-    rig.running.await.unwrap().unwrap();
-    let store = store::open(rig.dir.path(), &"replica-1".parse().unwrap(), 1).await.unwrap();
-    assert_eq!(store.reader.log(one_of_log(Slot(3))).await.unwrap().rows.len(), 1);
-}
-
-#[tokio::test]
-async fn log_that_could_not_be_forgotten_is_forgotten_once_that_can_be() {
-    let (dir, store) = opened().await;
-    let reader = store.reader.clone();
-    let mut rig = start(dir, store);
-    for slot in 0..5 {
-        rig.jobs.send(noop(slot)).await.unwrap();
-    }
-    while rig.next().await != Input::Durable(Slot(5)) {}
-    // Another process, such as a shell, writes and takes its time.
-    let options =
-        sqlx::sqlite::SqliteConnectOptions::new().filename(rig.dir.path().join(store::FILE));
-    let mut other = options.connect().await.unwrap();
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-    rig.forget.send(Slot(3)).unwrap();
-    assert_eq!(rig.next().await, Input::Storage(Storage::Locked));
-    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
-    other.close().await.unwrap();
-    assert_eq!(rig.next().await, Input::Storage(Storage::Writable));
-    // It may be a checkpoint that the disk took.
-    is_forgotten(&reader, Slot(2)).await;
 }
 
 #[tokio::test]
@@ -263,62 +213,6 @@ async fn who_may_do_what_is_known_when_it_is_said_to_be_executed_and_told_where_
     assert_eq!(next(of(3, token(b"second"))).await, (true, true, 2));
 }
 
-/// Executes a lease's grant, 3,000 puts, what deletes them, and nothing more; and holds what is
-/// said of it to the order in which it has to be said.
-async fn is_swept_behind(put: fn(String) -> Op, delete: Op, unswept: Unswept) {
-    let (dir, store) = opened().await;
-    let grant = Op::Lease(LeaseOp::Grant { ttl_ms: 600_000 });
-    let puts = (0..3_000).map(|n| put(format!("k{n:04}")));
-    let entries = vec![entry(0, &view()), batch(1, std::iter::once(grant).chain(puts))];
-    let delete = vec![batch(2, std::iter::once(delete))];
-    let mut rig = start(dir, store);
-    rig.jobs.send(Job::Execute(entries)).await.unwrap();
-    assert_eq!(rig.executed_below().await, Slot(2));
-    rig.jobs.send(Job::Execute(delete)).await.unwrap();
-    rig.jobs.send(noop(3)).await.unwrap();
-    let mut said = Vec::new();
-    while said.last() != Some(&Input::Unswept(Unswept::default())) {
-        let input = rig.next().await;
-        // How long it takes is not what this is about.
-        if !matches!(input, Input::Durable(_) | Input::Stored(_)) {
-            said.push(input);
-        }
-    }
-    let executed_below = |input: &Input| {
-        let Input::Executed(report) = input else { return None };
-        Some(report.meta.executed_below)
-    };
-    assert_eq!(said.len(), 4, "{said:?}");
-    assert_eq!(said[0], Input::Unswept(unswept));
-    assert_eq!(executed_below(&said[1]), Some(Slot(3)));
-    assert_eq!(executed_below(&said[2]), Some(Slot(4)), "before it is swept");
-}
-
-#[tokio::test]
-async fn deletions_of_prefixes_are_swept_behind_whatever_else_is_executed() {
-    let put = |key| Op::Put {
-        key,
-        value: Bytes::new(),
-        content_type: None,
-        condition: Condition::Always,
-    };
-    let delete = Op::DeletePrefix { prefix: "k".to_owned() };
-    is_swept_behind(put, delete, Unswept { prefixes: 1, ..Unswept::default() }).await;
-}
-
-#[tokio::test]
-async fn the_keys_of_a_lease_that_ended_are_swept_behind_whatever_else_is_executed() {
-    let put = |key| Op::LeasedPut {
-        lease: LeaseId(1),
-        key,
-        value: Bytes::new(),
-        content_type: None,
-        condition: Condition::Always,
-    };
-    let revoke = Op::Lease(LeaseOp::Revoke { lease: LeaseId(1) });
-    is_swept_behind(put, revoke, Unswept { leases: 1, ..Unswept::default() }).await;
-}
-
 #[tokio::test]
 async fn the_end_makes_everything_durable() {
     let (dir, store) = opened().await;
@@ -383,63 +277,4 @@ async fn what_is_done_on_the_database_is_timed() {
         let series = format!("duration_seconds_count{{step=\"{step}\"}} 1\n");
         assert!(text.contains(&series), "{series} is not in {text}");
     }
-}
-
-/// Has the state of the slots below this one asked for.
-async fn asked(rig: &Rig, below: u64) -> oneshot::Receiver<Result<Held, NotPinned>> {
-    let (reply, answer) = oneshot::channel();
-    rig.pins.send(Pin { below: Slot(below), reply }).await.unwrap();
-    answer
-}
-
-async fn stored_in(rig: &Rig) -> Slot {
-    let connection = store::connect(&rig.dir.path().join(store::FILE)).await.unwrap();
-    store::PinnedState::begin(connection).await.unwrap().executed_below()
-}
-
-#[tokio::test]
-async fn executing_stands_still_at_a_slot_until_somebody_has_begun_to_read_there() {
-    let (dir, store) = opened().await;
-    let mut rig = start(dir, store);
-    let answer = asked(&rig, 2).await;
-    rig.jobs.send(noop(0)).await.unwrap();
-    rig.jobs.send(noop(1)).await.unwrap();
-    let held = answer.await.unwrap().unwrap();
-    rig.jobs.send(noop(2)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(stored_in(&rig).await, Slot(2), "all below the slot is stored, and nothing else");
-    let mut said = Vec::new();
-    while let Ok(input) = rig.inputs.try_recv() {
-        said.extend(matches!(&input, Input::Executed(_)).then_some(()));
-    }
-    assert_eq!(said.len(), 2, "the third slot is not executed");
-    drop(held);
-    while rig.next().await != Input::Durable(Slot(3)) {}
-}
-
-#[tokio::test]
-async fn who_does_not_let_go_holds_executing_up_for_a_moment_only() {
-    let (dir, store) = opened().await;
-    let mut rig = start(dir, store);
-    let answer = asked(&rig, 0).await;
-    let held = answer.await.unwrap().unwrap();
-    rig.jobs.send(noop(0)).await.unwrap();
-    assert_eq!(rig.executed_below().await, Slot(1));
-    drop(held);
-}
-
-#[tokio::test]
-async fn a_slot_that_is_past_is_refused_and_one_that_does_not_come_is_waited_for_a_while() {
-    let (dir, store) = opened().await;
-    let mut rig = start(dir, store);
-    rig.jobs.send(noop(0)).await.unwrap();
-    rig.jobs.send(noop(1)).await.unwrap();
-    while rig.next().await != Input::Durable(Slot(2)) {}
-    let passed = NotPinned::Passed { executed_below: Slot(2) };
-    assert_eq!(asked(&rig, 1).await.await.unwrap().unwrap_err(), passed);
-    // Whoever has gone leaves the place to the next.
-    drop(asked(&rig, 9).await);
-    let not_reached = NotPinned::NotReached { executed_below: Slot(2) };
-    let answer = timeout(Duration::from_secs(10), asked(&rig, 3).await).await.unwrap();
-    assert_eq!(answer.unwrap().unwrap_err(), not_reached);
 }

@@ -3,6 +3,8 @@
 
 mod access;
 mod drawn;
+mod keys;
+mod loading;
 mod once;
 mod properties;
 mod removals;
@@ -125,62 +127,6 @@ fn content(value: &str) -> Option<Content> {
 }
 
 #[test]
-fn the_first_put_of_a_key_creates_it_and_the_next_replaces_it() {
-    let mut state = state_after(vec![]);
-    assert_eq!(
-        outcome_of(&mut state, put("k", "a")),
-        CommandOutcome::Created { revision: Revision(1) }
-    );
-    let replaced = CommandOutcome::Replaced {
-        revision: Revision(2),
-        created_revision: Revision(1),
-        version: 2,
-    };
-    assert_eq!(outcome_of(&mut state, put("k", "b")), replaced);
-    let row = |revision, version, value| VersionRow {
-        key: "k".to_owned(),
-        revision: Revision(revision),
-        created_revision: Revision(1),
-        version,
-        lease: None,
-        content: content(value),
-    };
-    assert_eq!(state.take_rows().keys.versions, [row(1, 1, "a"), row(2, 2, "b")]);
-    assert_eq!(state.take_rows().keys, KeyRows::default());
-}
-
-#[test]
-fn a_deleted_key_starts_anew() {
-    let mut state = state_after(vec![put("k", "a"), put("k", "b")]);
-    let deleted = CommandOutcome::Deleted { revision: Revision(3), deleted: 1 };
-    assert_eq!(outcome_of(&mut state, delete_if("k", Condition::Always)), deleted);
-    let gone = VersionRow {
-        key: "k".to_owned(),
-        revision: Revision(3),
-        created_revision: Revision(1),
-        version: 2,
-        lease: None,
-        content: None,
-    };
-    assert_eq!(state.take_rows().keys, KeyRows { versions: vec![gone], ..KeyRows::default() });
-    assert_eq!(
-        outcome_of(&mut state, put("k", "c")),
-        CommandOutcome::Created { revision: Revision(4) }
-    );
-}
-
-#[test]
-fn deleting_what_is_not_there_takes_a_revision_and_changes_nothing() {
-    let mut state = state_after(vec![put("k", "a")]);
-    let nothing = CommandOutcome::Deleted { revision: Revision(2), deleted: 0 };
-    assert_eq!(outcome_of(&mut state, delete_if("other", Condition::Always)), nothing);
-    assert_eq!(state.take_rows().keys, KeyRows::default());
-    let prefix = CommandOutcome::DeletedPrefix { revision: Revision(3) };
-    assert_eq!(outcome_of(&mut state, Op::DeletePrefix { prefix: "x".to_owned() }), prefix);
-    assert_eq!(state.take_rows().keys.versions, []);
-}
-
-#[test]
 fn deleting_a_prefix_deletes_the_keys_that_start_so_at_one_revision() {
     let mut state = state_after(vec![
         put("a", ""),
@@ -195,86 +141,6 @@ fn deleting_a_prefix_deletes_the_keys_that_start_so_at_one_revision() {
     let outcome = outcome_of(&mut state, Op::DeletePrefix { prefix: String::new() });
     assert_eq!(outcome, CommandOutcome::DeletedPrefix { revision: Revision(7) });
     assert!(state.keys().records().is_empty());
-}
-
-#[test]
-fn a_guard_that_does_not_hold_writes_nothing_and_takes_no_revision() {
-    use Condition::{IfMatch, IfMatchAny, IfNoneMatchAny};
-    let failing = [
-        (put_if("k", "b", IfMatch(vec![Revision(2)])), Some(Revision(1))),
-        (put_if("k", "b", IfNoneMatchAny), Some(Revision(1))),
-        (put_if("none", "b", IfMatch(vec![Revision(1)])), None),
-        (put_if("k", "b", IfMatch(vec![Revision(2), Revision(3)])), Some(Revision(1))),
-        (put_if("k", "b", IfMatch(vec![])), Some(Revision(1))),
-        (put_if("none", "b", IfMatch(vec![])), None),
-        (put_if("none", "b", IfMatchAny), None),
-        (delete_if("k", IfMatch(vec![Revision(9)])), Some(Revision(1))),
-        (delete_if("k", IfNoneMatchAny), Some(Revision(1))),
-        (delete_if("none", IfMatchAny), None),
-    ];
-    for (op, current) in failing {
-        let mut state = state_after(vec![put("k", "a")]);
-        let outcome = outcome_of(&mut state, op.clone());
-        assert_eq!(
-            outcome,
-            CommandOutcome::PreconditionFailed { revision: Revision(1), current },
-            "{op:?}"
-        );
-        assert_eq!(
-            (state.meta().revision, state.take_rows().keys),
-            (Revision(1), KeyRows::default()),
-            "{op:?}"
-        );
-    }
-}
-
-#[test]
-fn a_guard_that_holds_lets_the_command_through() {
-    use Condition::{IfMatch, IfMatchAny, IfNoneMatchAny};
-    let replaced = CommandOutcome::Replaced {
-        revision: Revision(2),
-        created_revision: Revision(1),
-        version: 2,
-    };
-    let deleted = |deleted| CommandOutcome::Deleted { revision: Revision(2), deleted };
-    let passing = [
-        (put_if("k", "b", IfMatch(vec![Revision(1)])), replaced.clone()),
-        (put_if("k", "b", IfMatch(vec![Revision(7), Revision(1)])), replaced.clone()),
-        (put_if("k", "b", IfMatchAny), replaced),
-        (put_if("none", "b", IfNoneMatchAny), CommandOutcome::Created { revision: Revision(2) }),
-        (delete_if("k", IfMatch(vec![Revision(1)])), deleted(1)),
-        (delete_if("k", IfMatchAny), deleted(1)),
-        (delete_if("none", IfNoneMatchAny), deleted(0)),
-    ];
-    for (op, expected) in passing {
-        let mut state = state_after(vec![put("k", "a")]);
-        assert_eq!(outcome_of(&mut state, op.clone()), expected, "{op:?}");
-    }
-}
-
-#[test]
-fn later_commands_of_a_batch_see_what_earlier_ones_did() {
-    let mut state = state_after(vec![]);
-    let ops = vec![
-        put_if("k", "a", Condition::IfNoneMatchAny),
-        put_if("k", "b", Condition::IfNoneMatchAny),
-        put_if("k", "c", Condition::IfMatch(vec![Revision(1)])),
-    ];
-    let outcomes = vec![
-        CommandOutcome::Created { revision: Revision(1) },
-        CommandOutcome::PreconditionFailed { revision: Revision(1), current: Some(Revision(1)) },
-        CommandOutcome::Replaced {
-            revision: Revision(2),
-            created_revision: Revision(1),
-            version: 2,
-        },
-    ];
-    let expected = SlotOutcome::Batch {
-        epoch: Epoch(1),
-        number: BatchNumber(1),
-        commands: executed(outcomes),
-    };
-    assert_eq!(execute_next(&mut state, batch(1, 1, ops)), expected);
 }
 
 #[test]
@@ -309,39 +175,6 @@ fn a_slot_is_not_executed_twice() {
     let mut state = ReplicatedState::complete();
     apply(&mut state, &entry(0, Value::Noop.encode()));
     apply(&mut state, &entry(0, Value::Noop.encode()));
-}
-
-#[test]
-#[should_panic(expected = "executing lacks what was not loaded")]
-fn a_key_that_was_not_loaded_is_not_taken_for_absent() {
-    let meta = state_after(vec![]).meta().clone();
-    let mut state = ReplicatedState::partial(meta, Whole::default());
-    execute_next(&mut state, batch(1, 1, vec![put("k", "a")]));
-}
-
-#[test]
-#[should_panic(expected = "executing touches key \"k\", which was not loaded")]
-fn a_key_that_nobody_asked_for_is_not_taken_for_absent() {
-    let meta = state_after(vec![]).meta().clone();
-    let mut state = ReplicatedState::partial(meta, Whole::default());
-    let op = put_if("k", "a", Condition::IfMatchAny);
-    execute_op(&mut state, &mut 0, Prepared { op, by: None, evaluated: None });
-}
-
-/// Whatever there is under the prefix, it is not looked at.
-#[test]
-fn deleting_a_prefix_loads_nothing_and_hides_what_was_not_loaded() {
-    let meta = state_after(vec![put("a/1", "1")]).meta().clone();
-    let ops = vec![Op::DeletePrefix { prefix: "a/".to_owned() }, put("b", "1")];
-    let mut state = ReplicatedState::partial(meta, Whole::default());
-    let keys = KeyNeeds { heads: ["b".to_owned()].into(), ..KeyNeeds::default() };
-    let needs = Needs { keys, ..Needs::default() };
-    state.load(needs, Loaded::default());
-    execute_next(&mut state, batch(1, 1, ops));
-    let changes = state.take_rows().keys;
-    let range = RangeTombstone { prefix: "a/".to_owned(), revision: Revision(2) };
-    assert_eq!(changes.ranges, [range]);
-    assert_eq!(changes.versions.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(), ["b"]);
 }
 
 #[test]
@@ -445,30 +278,4 @@ fn a_slot_reports_what_it_changed_and_nothing_else() {
         counts,
         ChangeCounts { keys_written, keys_deleted, prefixes_deleted, leases_ended: 0 }
     );
-}
-
-#[test]
-fn a_key_that_is_loaded_after_its_prefix_was_deleted_is_not_there() {
-    let meta = state_after(vec![put("a/1", "1")]).meta().clone();
-    let mut state = ReplicatedState::partial(meta, Whole::default());
-    let ops = vec![Op::DeletePrefix { prefix: "a/".to_owned() }, put("a/1", "2")];
-    let mut run = Run::new(vec![entry(2, batch(1, 1, ops))]);
-    let RunStep::Lacks(needs) = run.advance(&mut state) else { panic!("a key is lacking") };
-    let record = Record {
-        revision: Revision(1),
-        created_revision: Revision(1),
-        version: 1,
-        lease: None,
-        content_bytes: 1,
-        content: None,
-    };
-    let keys = LoadedKeys { heads: vec![("a/1".to_owned(), record)], ..LoadedKeys::default() };
-    state.load(needs, Loaded { keys, ..Loaded::default() });
-    let RunStep::Done(report) = run.advance(&mut state) else { panic!("all is loaded") };
-    let SlotOutcome::Batch { commands, .. } = &report.slots[0].outcome else { panic!("a batch") };
-    assert_eq!(commands[1].outcome, CommandOutcome::Created { revision: Revision(3) });
-    let rows = state.take_rows().keys.versions;
-    let revisions: Vec<_> =
-        rows.iter().map(|row| (row.revision.0, row.content.is_some())).collect();
-    assert_eq!(revisions, [(2, false), (3, true)]);
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use super::super::copying::{self, Extent, note_of};
-use super::super::wal::HEADER_BYTES;
+use super::super::checkpoint::copying::{self, Extent, note_of};
+use super::super::checkpoint::wal::HEADER_BYTES;
 use super::*;
 
 const WAL: &str = "state.sqlite-wal";

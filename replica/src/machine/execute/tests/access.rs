@@ -14,9 +14,11 @@ use crate::machine::command::Unreadable;
 use crate::machine::identity::IdempotencyKey;
 use crate::machine::leases::LeaseOp;
 
+mod answers;
 mod issued;
 mod limited;
 mod reference;
+mod tenure;
 
 const TTL_MS: u64 = 5_000;
 
@@ -111,6 +113,17 @@ fn all_at(state: &mut ReplicatedState, time_ms: u64, ops: Vec<Op>) {
     for ops in ops.chunks(limits::BATCH_ACCESS) {
         at(state, time_ms, ops.to_vec());
     }
+}
+
+/// Executes a request by an `Idempotency-Key`.
+fn keyed(state: &mut ReplicatedState, key: &str, op: Op) -> (CommandOutcome, Delivery) {
+    let request = RequestIdentity::Keyed(IdempotencyKey::of(key));
+    let commands = vec![Command { op, trace: None, request }];
+    let answers = AnswerRetention::default();
+    let commands = Commands { time_ms: 0, wall_ms: 0, trace: None, answers, commands };
+    let value = raw_batch(1, state.meta().next_batch.0, commands.encode());
+    let SlotOutcome::Batch { commands, .. } = execute_next(state, value) else { panic!("a batch") };
+    (commands[0].outcome.clone(), commands[0].delivery)
 }
 
 #[test]
@@ -284,74 +297,6 @@ fn a_change_that_locks_everybody_or_its_author_out_is_refused_unless_it_is_force
 }
 
 #[test]
-fn a_lease_is_its_token_s_own_and_whoever_operates_may_do_with_it_what_it_likes() {
-    let lease_of = |revision: u64| LeaseId(revision);
-    let writer =
-        Policy { rules: vec![rule("", &[Right::Write, Right::Lock])], ..Policy::default() };
-    let grant = || Op::Lease(LeaseOp::Grant { ttl_ms: 600_000 });
-    let mut state = state_after(vec![
-        grant(),
-        bootstrap("root"),
-        by("root", put_policy("writer", writer, Force::Unforced)),
-        by("root", create("one", &["writer"], None)),
-        by("root", create("two", &["writer"], None)),
-        by("one", grant()),
-    ]);
-    let owner = |state: &ReplicatedState, id| state.leases().get(lease_of(id)).unwrap().owner;
-    assert_eq!([owner(&state, 1), owner(&state, 6)], [None, Some(accessor("one"))]);
-    let renew = |id| Op::Lease(LeaseOp::Renew { lease: lease_of(id) });
-    let renewed = |revision| {
-        let ttl_ms = 600_000;
-        CommandOutcome::LeaseRenewed { revision: Revision(revision), ttl_ms }
-    };
-    let not_its = |revision, id| denied(revision, Denied::Lease { lease: lease_of(id) });
-    assert_eq!(outcome_of(&mut state, by("one", renew(6))), renewed(7));
-    assert_eq!(outcome_of(&mut state, by("two", renew(6))), not_its(7, 6));
-    assert_eq!(outcome_of(&mut state, by("one", renew(1))), not_its(7, 1));
-    assert_eq!(outcome_of(&mut state, by("root", renew(6))), renewed(8));
-    assert_eq!(outcome_of(&mut state, by("root", renew(1))), renewed(9));
-    assert_eq!(owner(&state, 6), Some(accessor("one")), "whoever renews it");
-    let lease = lease_of(99);
-    let none = CommandOutcome::NoSuchLease { revision: Revision(9), lease };
-    assert_eq!(outcome_of(&mut state, by("two", renew(99))), none);
-}
-
-/// Executes a request by an `Idempotency-Key`.
-fn keyed(state: &mut ReplicatedState, key: &str, op: Op) -> (CommandOutcome, Delivery) {
-    let request = RequestIdentity::Keyed(IdempotencyKey::of(key));
-    let commands = vec![Command { op, trace: None, request }];
-    let answers = AnswerRetention::default();
-    let commands = Commands { time_ms: 0, wall_ms: 0, trace: None, answers, commands };
-    let value = raw_batch(1, state.meta().next_batch.0, commands.encode());
-    let SlotOutcome::Batch { commands, .. } = execute_next(state, value) else { panic!("a batch") };
-    (commands[0].outcome.clone(), commands[0].delivery)
-}
-
-#[test]
-fn a_first_answer_is_its_token_s_own_and_no_longer_than_the_token_may() {
-    let mut state = bootstrapped(vec![create("one", &["root"], None)]);
-    assert_eq!(keyed(&mut state, "1", by("one", put("k", "v"))), (created(3), Delivery::First));
-    assert_eq!(keyed(&mut state, "1", by("one", put("k", "v"))), (created(3), Delivery::Replayed));
-    let reused = CommandOutcome::KeyReused { revision: Revision(3) };
-    assert_eq!(keyed(&mut state, "1", by("root", put("k", "v"))), (reused, Delivery::First));
-    let gone = denied(3, Denied::NoToken);
-    assert_eq!(keyed(&mut state, "1", put("k", "v")), (gone, Delivery::First));
-    outcome_of(&mut state, by("root", delete("one", Force::Unforced)));
-    let gone = denied(4, Denied::UnknownToken);
-    assert_eq!(keyed(&mut state, "1", by("one", put("k", "v"))), (gone, Delivery::First));
-}
-
-#[test]
-fn that_something_is_denied_is_no_first_answer() {
-    let mut state = bootstrapped(vec![create("one", &["later"], None)]);
-    let lacks = Denied::Key { right: Right::Write, key: "k".to_owned() };
-    let op = || by("one", put("k", "v"));
-    assert_eq!(keyed(&mut state, "1", op()), (denied(2, lacks), Delivery::First));
-    outcome_of(&mut state, by("root", put_policy("later", writes(""), Force::Unforced)));
-    assert_eq!(keyed(&mut state, "1", op()), (created(4), Delivery::First));
-}
-
-#[test]
 fn what_a_cluster_does_by_itself_is_to_drop_history_and_nothing_else() {
     let mut state = bootstrapped(vec![put("k", "v")]);
     let own = |op: Op| op.attributed(Some(Accessor::CLUSTER));
@@ -360,26 +305,6 @@ fn what_a_cluster_does_by_itself_is_to_drop_history_and_nothing_else() {
     let compacted = CommandOutcome::Compacted { revision: below, below };
     assert_eq!(outcome_of(&mut state, own(Op::Compact { below })), compacted);
     assert_eq!(outcome_of(&mut state, Op::Compact { below }), denied(2, Denied::NoToken));
-}
-
-#[test]
-fn a_lease_is_renewed_no_longer_than_its_token_could_have_one_and_given_up_all_the_same() {
-    let mut state = bootstrapped(vec![
-        put_policy("writer", writes("a/"), Force::Unforced),
-        create("one", &["writer"], None),
-    ]);
-    outcome_of(&mut state, by("one", Op::Lease(LeaseOp::Grant { ttl_ms: 600_000 })));
-    let lease = LeaseId(4);
-    let renew = || by("one", Op::Lease(LeaseOp::Renew { lease }));
-    let renewed = CommandOutcome::LeaseRenewed { revision: Revision(5), ttl_ms: 600_000 };
-    assert_eq!(outcome_of(&mut state, renew()), renewed);
-    outcome_of(&mut state, by("root", delete_policy("writer", Force::Unforced)));
-    let rights = Rights::of(&[Right::Write]);
-    let nowhere = Denied::NowhereUnder { rights, prefix: String::new() };
-    assert_eq!(outcome_of(&mut state, renew()), denied(6, nowhere));
-    let revoked = CommandOutcome::LeaseRevoked { revision: Revision(7) };
-    let revoke = Op::Lease(LeaseOp::Revoke { lease });
-    assert_eq!(outcome_of(&mut state, by("one", revoke)), revoked);
 }
 
 #[test]

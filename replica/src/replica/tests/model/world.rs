@@ -1,5 +1,8 @@
 //! The oracle's log, three replicas with their shells, and their clients.
 
+mod delivering;
+mod judging;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::*;
@@ -195,64 +198,6 @@ impl World {
         self.step(index, Input::Reads { ids: vec![id] });
     }
 
-    fn deliver_proposal(&mut self, index: usize, which: usize, fate: usize) {
-        let proposals = &mut self.nodes[index].proposals;
-        if proposals.is_empty() {
-            return;
-        }
-        let (attempt, proposal) = proposals.remove(which % proposals.len());
-        let Proposal { epoch, number, value, .. } = proposal.clone();
-        let copies = [1, 1, 1, 1, 2, 0, 0, 0][fate % 8];
-        for _ in 0..copies {
-            self.log.push(value.clone());
-        }
-        let slot = Slot(self.log.len() as u64 - 1);
-        let reply = match fate % 8 {
-            0 | 1 | 4 => {
-                Ok(ProposalReply::Chosen { slot, ballot: ballot(1), chosen_below: slot.next() })
-            }
-            2 => Ok(ProposalReply::Unresolved),
-            5 => Ok(ProposalReply::NotLeading),
-            6 => Err(NoAnswer),
-            // Lost: the proposal, or the answer. A copy of the request may come once
-            // more.
-            3 | 7.. => {
-                if fate >= 128 {
-                    self.nodes[index].proposals.push((attempt, proposal));
-                }
-                return;
-            }
-        };
-        self.step(index, Input::ProposalReply { epoch, number, attempt, reply: reply.map(ours) });
-    }
-
-    fn deliver_fetch(&mut self, index: usize, fate: usize) {
-        let Some((fetch, from)) = self.nodes[index].fetches.pop() else { return };
-        let reply = match fate % 8 {
-            0 => Err(NoAnswer),
-            1 => Ok(ChosenReply::Unavailable),
-            2 => Ok(ChosenReply::Trimmed { oldest: Slot(0) }),
-            3.. => self.page(from, fate / 8),
-        };
-        self.step(index, Input::Fetched { fetch, reply: reply.map(ours) });
-    }
-
-    fn page(&self, from: Slot, limit: usize) -> Result<ChosenReply, NoAnswer> {
-        let page = self.log.iter().enumerate().skip(from.0 as usize).take(limit);
-        let page: Vec<_> = page.map(|(slot, value)| entry(slot as u64, value.clone())).collect();
-        let hash = self
-            .log
-            .iter()
-            .zip(0..)
-            .take(from.0 as usize)
-            .fold(ChainHash::default(), |hash, (value, slot)| hash.next(Slot(slot), value));
-        Ok(ChosenReply::Entries {
-            entries: page,
-            chosen_below: Slot(self.log.len() as u64),
-            previous: Some(LogPrefix { below: from, hash }),
-        })
-    }
-
     fn execute(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         if let Some(entries) = node.executing.take() {
@@ -268,33 +213,6 @@ impl World {
     fn store(&mut self, index: usize) {
         let stored = Stored::of(self.nodes[index].database.meta());
         self.step(index, Input::Stored(stored));
-    }
-
-    /// Acceptors 1 and 2 have voted for all that is chosen, acceptor 3 is slow: any two
-    /// of them know all.
-    fn deliver_watermarks(&mut self, index: usize, which: usize) {
-        let Some(probe) = self.nodes[index].probes.last().copied() else { return };
-        let voted_below =
-            if which.is_multiple_of(3) { self.log.len() / 2 } else { self.log.len() } as u64;
-        let acceptor = if which.is_multiple_of(3) { 3 } else { which as u64 % 3 };
-        let reply = if which >= 240 {
-            Err(NoAnswer)
-        } else {
-            Ok(watermarks(acceptor, voted_below, Some(roster())))
-        };
-        self.step(index, Input::ProbeReply { probe, reply });
-    }
-
-    fn hear_of_leader(&mut self, index: usize, second: usize) {
-        let round = second as u64 % 3 + 1;
-        let reply = HeartbeatReply {
-            coordinator: CoordinatorId(round),
-            phase: Phase::Phase2,
-            ballot: Some(ballot(round)),
-            chosen_below: Slot(self.log.len() as u64),
-        };
-        let reply = if second >= 250 { Err(NoAnswer) } else { Ok(ours(reply)) };
-        self.step(index, Input::HeartbeatReply { from: coordinator(1).name, reply });
     }
 
     fn fire(&mut self, index: usize, which: usize) {
@@ -394,91 +312,5 @@ impl World {
         all_executed
             && self.nodes.iter().all(|node| node.proposals.is_empty())
             && self.requests.values().all(|request| request.told != Told::Nothing)
-    }
-
-    /// What the log says, executed in one go.
-    fn reference(&self) -> (Vec<Executed>, ReplicatedState) {
-        let mut state = ReplicatedState::complete();
-        let log = self
-            .log
-            .iter()
-            .enumerate()
-            .map(|(slot, value)| entry(slot as u64, value.clone()))
-            .collect();
-        (Run::new(log).apply(&mut state).slots, state)
-    }
-
-    pub(super) fn check_answers(&self) {
-        let (slots, state) = self.reference();
-        for (id, request) in &self.requests {
-            let Operation::Mutation { key } = &request.asked else { continue };
-            let record = state.keys().records().get(key);
-            assert!(record.is_none_or(|record| record.version == 1), "{id} was executed twice");
-            match &request.told {
-                Told::Answer(Answer::Executed { slot, outcome, delivery }) => {
-                    let SlotOutcome::Batch { commands, .. } = &slots[slot.0 as usize].outcome
-                    else {
-                        panic!("{id} was told {outcome:?} of slot {slot}, which holds no batch")
-                    };
-                    assert!(
-                        commands.contains(&ExecutedCommand {
-                            delivery: *delivery,
-                            request: identity(key),
-                            outcome: outcome.clone()
-                        }),
-                        "{id} was told {outcome:?} of slot {slot}, which has {commands:?}"
-                    );
-                    assert_eq!(
-                        record.map(|record| record.revision),
-                        Some(outcome.revision()),
-                        "{id}"
-                    );
-                }
-                Told::Answer(Answer::NotApplied(reason)) => {
-                    assert_eq!(record, None, "{id} was told {reason}")
-                }
-                Told::Answer(Answer::Unknown(_) | Answer::Forgotten) | Told::Lost => {}
-                told @ (Told::Nothing | Told::Served | Told::Refused) => {
-                    panic!("{id} was told {told:?}")
-                }
-            }
-        }
-    }
-
-    pub(super) fn check_replicas_are_the_same(&self) {
-        let (_, state) = self.reference();
-        for node in &self.nodes {
-            assert_eq!(node.database.digest(), state.digest());
-        }
-    }
-
-    pub(super) fn reached(&self) -> Reached {
-        let mut reached = Reached::default();
-        for request in self.requests.values() {
-            match &request.told {
-                Told::Answer(Answer::Executed { .. }) => reached.count("executed"),
-                Told::Answer(Answer::NotApplied(NotApplied::PrimaryChanged)) => {
-                    reached.count("not applied")
-                }
-                Told::Answer(Answer::Unknown(_)) => reached.count("unknown"),
-                Told::Answer(Answer::Forgotten) => reached.count("forgotten"),
-                Told::Served => reached.count("served"),
-                Told::Answer(Answer::NotApplied(_))
-                | Told::Refused
-                | Told::Lost
-                | Told::Nothing => {}
-            }
-        }
-        for slot in self.reference().0 {
-            match slot.outcome {
-                SlotOutcome::View(_) => reached.count("view"),
-                SlotOutcome::Void(VoidReason::OtherEpoch { .. }) => reached.count("other epoch"),
-                SlotOutcome::Void(VoidReason::OutOfOrder { number, expected, .. }) => {
-                    reached.count(if number > expected { "too early" } else { "repeated" });
-                }
-                SlotOutcome::Void(_) | SlotOutcome::Noop | SlotOutcome::Batch { .. } => {}
-            }
-        }
-        reached
     }
 }

@@ -32,10 +32,10 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::error::{OpenError, StoreError};
-use super::restore::not_copied;
-use super::schema::unusable;
 use super::wal::{self, Found, HEADER_BYTES, Header, wal_of, with_suffix};
+use crate::store::error::{OpenError, StoreError};
+use crate::store::restore::not_copied;
+use crate::store::schema::unusable;
 
 /// The places are so far apart that none is written with the other.
 const PLACES_APART: usize = 4_096;
@@ -47,7 +47,7 @@ const MAGIC: &[u8; 8] = b"SynrCpy1";
 
 /// How much of the WAL is in the database file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
+pub(in crate::store) enum Extent {
     /// Some of it, or nothing.
     Part,
     /// Every frame, and the file is synced.
@@ -56,21 +56,21 @@ pub(super) enum Extent {
 
 /// What is noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Noted {
+pub(in crate::store) struct Noted {
     /// Of which WAL.
-    pub(super) wal: Header,
+    pub(in crate::store) wal: Header,
     /// So many frames, all of them synced.
-    pub(super) frames: u32,
-    pub(super) extent: Extent,
+    pub(in crate::store) frames: u32,
+    pub(in crate::store) extent: Extent,
 }
 
 /// The note beside a database. Whoever copies has it to themselves meanwhile.
 #[derive(Clone, Debug)]
-pub(super) struct CopyNote(Arc<Mutex<Note>>);
+pub(in crate::store) struct CopyNote(Arc<Mutex<Note>>);
 
 /// The same, of whoever has it.
 #[derive(Debug)]
-pub(super) struct Note {
+pub(in crate::store) struct Note {
     path: PathBuf,
     file: Option<File>,
     /// How often it was written.
@@ -79,7 +79,7 @@ pub(super) struct Note {
 }
 
 /// Where the note of a database is.
-pub(super) fn note_of(database: &Path) -> PathBuf {
+pub(in crate::store) fn note_of(database: &Path) -> PathBuf {
     with_suffix(database, "-copying")
 }
 
@@ -99,7 +99,7 @@ impl CopyNote {
     ///
     /// # Errors
     /// When it is damaged, or cannot be read.
-    pub(super) fn open(database: &Path) -> Result<Self, OpenError> {
+    pub(in crate::store) fn open(database: &Path) -> Result<Self, OpenError> {
         let path = note_of(database);
         let failed = |error| unusable(database, not_copied(&path, &error));
         let (turn, noted) = match standing(database).map_err(|error| not_read(database, &error))? {
@@ -115,7 +115,7 @@ impl CopyNote {
         Ok(Self(Arc::new(Mutex::new(Note { path, file, turn, noted }))))
     }
 
-    pub(super) async fn lock(&self) -> OwnedMutexGuard<Note> {
+    pub(in crate::store) async fn lock(&self) -> OwnedMutexGuard<Note> {
         Arc::clone(&self.0).lock_owned().await
     }
 }
@@ -124,7 +124,7 @@ impl CopyNote {
 ///
 /// # Errors
 /// When it cannot be read.
-pub(super) fn damage(database: &Path) -> Result<Option<OpenError>, OpenError> {
+pub(in crate::store) fn damage(database: &Path) -> Result<Option<OpenError>, OpenError> {
     match standing(database).map_err(|error| not_read(database, &error))? {
         Standing::Damaged(what) => Ok(Some(damaged(database, what))),
         Standing::AsNoted { .. } | Standing::Unnoted => Ok(None),
@@ -172,7 +172,7 @@ fn standing(database: &Path) -> io::Result<Standing> {
 }
 
 impl Note {
-    pub(super) fn noted(&self) -> Option<Noted> {
+    pub(in crate::store) fn noted(&self) -> Option<Noted> {
         self.noted
     }
 
@@ -207,7 +207,7 @@ impl Note {
 }
 
 /// Writes the note, durably.
-pub(super) async fn write(
+pub(in crate::store) async fn write(
     note: OwnedMutexGuard<Note>,
     noted: Noted,
 ) -> Result<OwnedMutexGuard<Note>, StoreError> {
@@ -215,7 +215,7 @@ pub(super) async fn write(
 }
 
 /// Takes the note away, once there is no WAL any more.
-pub(super) async fn forget(note: OwnedMutexGuard<Note>) -> Result<(), StoreError> {
+pub(in crate::store) async fn forget(note: OwnedMutexGuard<Note>) -> Result<(), StoreError> {
     beside(note, Note::remove).await.map(drop)
 }
 
@@ -231,7 +231,7 @@ async fn beside(
 }
 
 /// Removes the note beside a database that nobody has open, durably.
-pub(super) fn discard(database: &Path) -> io::Result<()> {
+pub(in crate::store) fn discard(database: &Path) -> io::Result<()> {
     remove(&note_of(database))
 }
 
@@ -248,7 +248,7 @@ fn sync_folder(of: &Path) -> io::Result<()> {
 }
 
 /// The newest note that is whole, and which one it is.
-pub(super) fn read(path: &Path) -> io::Result<Option<(u64, Noted)>> {
+pub(in crate::store) fn read(path: &Path) -> io::Result<Option<(u64, Noted)>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

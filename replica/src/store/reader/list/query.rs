@@ -4,8 +4,8 @@ use bytes::Bytes;
 use shared::ids::{LeaseId, Revision};
 use shared::page::PageLimits;
 
-use super::super::bounds::{above_prefix, lowest_above};
-use super::super::record::{Checked, Item};
+use crate::store::bounds::{above_prefix, lowest_above};
+use crate::store::record::{Checked, Item};
 
 /// Which way a listing runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,17 +10,17 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// The length of a header.
-pub(super) const HEADER_BYTES: usize = 32;
+pub(in crate::store) const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
 const MAGIC: u32 = 0x377f_0682;
 
 /// Where the WAL of a database is.
-pub(super) fn wal_of(database: &Path) -> PathBuf {
+pub(in crate::store) fn wal_of(database: &Path) -> PathBuf {
     with_suffix(database, "-wal")
 }
 
 /// The file beside a database whose name ends with this.
-pub(super) fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
+pub(in crate::store) fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -28,11 +28,11 @@ pub(super) fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
 
 /// A header that is whole. A WAL that starts over gets another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header([u8; HEADER_BYTES]);
+pub(in crate::store) struct Header([u8; HEADER_BYTES]);
 
 /// What there is of a WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(in crate::store) enum Found {
     /// No file.
     Nothing,
     /// A file that SQLite takes for empty: its header is not whole.
@@ -42,7 +42,7 @@ pub(super) enum Found {
 }
 
 /// Reads the header of a WAL.
-pub(super) fn find(wal: &Path) -> io::Result<Found> {
+pub(in crate::store) fn find(wal: &Path) -> io::Result<Found> {
     let mut file = match File::open(wal) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
@@ -57,7 +57,7 @@ pub(super) fn find(wal: &Path) -> io::Result<Found> {
 
 impl Header {
     /// None where that is not a whole one.
-    pub(super) fn of(bytes: [u8; HEADER_BYTES]) -> Option<Self> {
+    pub(in crate::store) fn of(bytes: [u8; HEADER_BYTES]) -> Option<Self> {
         let header = Self(bytes);
         let page_bytes = header.page_bytes();
         let is_whole = header.number(0) & !1 == MAGIC
@@ -67,12 +67,12 @@ impl Header {
         is_whole.then_some(header)
     }
 
-    pub(super) fn bytes(&self) -> &[u8; HEADER_BYTES] {
+    pub(in crate::store) fn bytes(&self) -> &[u8; HEADER_BYTES] {
         &self.0
     }
 
     /// Up to so many frames of the WAL that has this header are whole, from the first on.
-    pub(super) fn whole_frames(&self, wal: &Path, most: u32) -> io::Result<u32> {
+    pub(in crate::store) fn whole_frames(&self, wal: &Path, most: u32) -> io::Result<u32> {
         let mut file = BufReader::with_capacity(1 << 18, File::open(wal)?);
         let mut frame = vec![0; FRAME_HEADER_BYTES + self.page_bytes() as usize];
         if !whole(file.read_exact(&mut frame[..HEADER_BYTES]))? {

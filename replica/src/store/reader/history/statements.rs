@@ -4,7 +4,7 @@
 //! where something was. The version before one is never hidden by a range: a key that is
 //! written while it is hidden gets its tombstone first (`ranges`).
 
-use super::super::deletions::not_hidden;
+use crate::store::deletions::not_hidden;
 
 /// SQL: the rows of `versions` that `$of` says, as changes.
 macro_rules! written {
@@ -87,8 +87,8 @@ mod tests {
     use sqlx::sqlite::SqliteConnection;
     use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-    use super::super::super::schema::STEPS;
     use super::*;
+    use crate::store::schema::STEPS;
 
     #[tokio::test]
     async fn every_statement_searches_an_index_and_sorts_nothing() {

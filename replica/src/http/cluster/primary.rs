@@ -16,15 +16,15 @@ use shared::problem::{Outcome, Problem};
 use shared::query::Query;
 use shared::wire::{self, BodyLimit, Encoding, read_in_time};
 
-use super::App;
-use super::mutate::{finish, refuse_conditions, refuse_unsupported};
-use super::openapi::Entry;
-use super::openapi::content::{json, sent};
-use super::refused::Refused;
-use super::status::RenderedView;
+use crate::http::App;
+use crate::http::mutate::{finish, refuse_conditions, refuse_unsupported};
+use crate::http::openapi::Entry;
+use crate::http::openapi::content::{json, sent};
+use crate::http::refused::Refused;
 use crate::http::request::json::Object;
 use crate::http::request::parameter::TIMEOUT;
 use crate::http::request::tenure::fence_of;
+use crate::http::status::RenderedView;
 use crate::switch_over::{NotChanged, make_primary};
 
 /// The longest one: a name.
@@ -38,7 +38,7 @@ struct SwitchOver {
 }
 
 /// What the contract says of it.
-pub(super) fn entries() -> Vec<Entry> {
+pub(in crate::http) fn entries() -> Vec<Entry> {
     let named = ("switchOver", "Makes another replica primary.");
     vec![
         Entry::own("post", "/v1/cluster/primary", named)
@@ -51,7 +51,7 @@ pub(super) fn entries() -> Vec<Entry> {
 
 /// Answers it. To ask for it twice comes to the same as once, so an `Idempotency-Key` adds
 /// nothing.
-pub(super) async fn primary(State(app): State<Arc<App>>, request: Request) -> Response {
+pub(in crate::http) async fn primary(State(app): State<Arc<App>>, request: Request) -> Response {
     finish(answer(&app, request).await)
 }
 

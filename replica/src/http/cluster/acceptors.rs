@@ -17,13 +17,13 @@ use shared::problem::{Outcome, Problem, Retryable};
 use shared::query::Query;
 use shared::wire::{self, BodyLimit, Encoding, read_in_time};
 
-use super::App;
-use super::mutate::finish;
-use super::openapi::Entry;
-use super::openapi::content::{json, sent};
 use super::primary::{of_no_answer, refuse_headers_of_mutations};
-use super::refused::Refused;
 use crate::change_acceptors::{ChangedAcceptors, NotChanged, ask_for_acceptors};
+use crate::http::App;
+use crate::http::mutate::finish;
+use crate::http::openapi::Entry;
+use crate::http::openapi::content::{json, sent};
+use crate::http::refused::Refused;
 use crate::http::request::json::Object;
 use crate::http::request::parameter::TIMEOUT;
 
@@ -59,7 +59,7 @@ struct Changed {
 }
 
 /// What the contract says of it.
-pub(super) fn entries() -> Vec<Entry> {
+pub(in crate::http) fn entries() -> Vec<Entry> {
     let named = ("changeAcceptors", "Replaces an acceptor, or changes their number.");
     let example = Changed {
         cluster_id: ClusterId(0xaa),
@@ -79,7 +79,7 @@ pub(super) fn entries() -> Vec<Entry> {
 
 /// Answers it. To ask for it twice comes to the same as once, so an `Idempotency-Key` adds
 /// nothing.
-pub(super) async fn acceptors(State(app): State<Arc<App>>, request: Request) -> Response {
+pub(in crate::http) async fn acceptors(State(app): State<Arc<App>>, request: Request) -> Response {
     finish(answer(&app, request).await)
 }
 

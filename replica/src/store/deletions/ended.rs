@@ -1,18 +1,18 @@
 //! Leases that ended and whose keys are not yet deleted one by one. What becomes of them is
-//! in [`deletions`](super::deletions).
+//! in [`deletions`](crate::store::deletions).
 
 use shared::ids::{LeaseId, Revision};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use std::sync::LazyLock;
 
-use super::error::StoreError;
-use super::multi_row::MultiRow;
-use super::record::counter;
-use super::statements::Statements;
-use super::sum;
 use crate::machine::keys::LeaseTombstone;
 use crate::machine::leases::LeaseEnd;
+use crate::store::error::StoreError;
+use crate::store::multi_row::MultiRow;
+use crate::store::record::counter;
+use crate::store::statements::Statements;
+use crate::store::sum;
 
 /// An end of a lease of which the keys from `first` on are not swept.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,10 +25,10 @@ use shared::ids::Revision;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::deletions::not_hidden;
-use super::error::{ReadError, RevisionError, StoreError};
-use super::record::{Checked, Columns, Item};
-use super::schema::BUSY_TIMEOUT;
+use crate::store::deletions::not_hidden;
+use crate::store::error::{ReadError, RevisionError, StoreError};
+use crate::store::record::{Checked, Columns, Item};
+use crate::store::schema::BUSY_TIMEOUT;
 
 /// The most reads that a thread takes at once.
 const POINTS_AT_ONCE: usize = 64;

@@ -10,21 +10,21 @@ use shared::ids::{Name, NameError};
 use shared::problem::Problem;
 use shared::query::{Query, decode_strict};
 
-use super::App;
-use super::mutate::finish;
-use super::openapi::Entry;
-use super::openapi::content::json;
 use super::primary::{refuse_headers_of_mutations, rendered};
-use super::refused::Refused;
-use super::status::RenderedView;
+use crate::http::App;
+use crate::http::mutate::finish;
+use crate::http::openapi::Entry;
+use crate::http::openapi::content::json;
+use crate::http::refused::Refused;
 use crate::http::request::parameter::{REPLICA, TIMEOUT};
+use crate::http::status::RenderedView;
 use crate::switch_over::take_out;
 
 /// Where it is asked for.
 const PATH: &str = "/v1/cluster/replicas/";
 
 /// What the contract says of it.
-pub(super) fn entries() -> Vec<Entry> {
+pub(in crate::http) fn entries() -> Vec<Entry> {
     let named = ("removeReplica", "Takes a replica out of the cluster for good.");
     vec![
         Entry::own("delete", "/v1/cluster/replicas/{id}", named)
@@ -36,7 +36,7 @@ pub(super) fn entries() -> Vec<Entry> {
 }
 
 /// Answers it. Where it was out before it is answered alike: an `Idempotency-Key` adds nothing.
-pub(super) async fn remove(State(app): State<Arc<App>>, parts: Parts) -> Response {
+pub(in crate::http) async fn remove(State(app): State<Arc<App>>, parts: Parts) -> Response {
     finish(answer(&app, &parts).await)
 }
 

@@ -18,11 +18,11 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 pub(crate) use self::query::{CountQuery, Counted, ListPage, ListQuery, Order, Show};
-use super::bounds::lowest_above;
-use super::error::{ReadError, RevisionError, StoreError};
-use super::reader::in_transaction;
-use super::record::{counter, item_of};
-use super::versions;
+use crate::store::bounds::lowest_above;
+use crate::store::error::{ReadError, RevisionError, StoreError};
+use crate::store::reader::in_transaction;
+use crate::store::record::{counter, item_of};
+use crate::store::versions;
 
 /// The most keys that one statement visits, deleted ones among them: some milliseconds.
 const VISITED_PER_PAGE: u32 = 8_192;

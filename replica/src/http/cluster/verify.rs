@@ -14,13 +14,13 @@ use shared::problem::Problem;
 use shared::query::Query;
 use shared::wire::{self, BodyLimit, Reply, Wire};
 
-use super::App;
-use super::mutate::finish;
-use super::openapi::Entry;
-use super::openapi::content::json;
 use super::primary::refuse_headers_of_mutations;
-use super::refused::Refused;
-use super::replication::{CLUSTER, cluster_of};
+use crate::http::App;
+use crate::http::mutate::finish;
+use crate::http::openapi::Entry;
+use crate::http::openapi::content::json;
+use crate::http::refused::Refused;
+use crate::http::replication::{CLUSTER, cluster_of};
 use crate::http::request::parameter::{Parameter, TIMEOUT};
 use crate::verification::{Check, DigestReply, NotChecked, Suspicion, SuspicionReply};
 
@@ -31,7 +31,7 @@ const AT: Parameter = Parameter::number("at", "42");
 const SUSPICION: BodyLimit = BodyLimit { what: "suspicion", bytes: 1 << 10 };
 
 /// What the contract says of it.
-pub(super) fn entries() -> Vec<Entry> {
+pub(in crate::http) fn entries() -> Vec<Entry> {
     let named = ("verifyCluster", "Compares the replicas' states at one slot.");
     vec![
         Entry::own("post", "/v1/cluster/verify", named)
@@ -42,7 +42,7 @@ pub(super) fn entries() -> Vec<Entry> {
 }
 
 /// Answers it. To ask for it twice does no harm, so an `Idempotency-Key` adds nothing.
-pub(super) async fn verify(State(app): State<Arc<App>>, parts: Parts) -> Response {
+pub(in crate::http) async fn verify(State(app): State<Arc<App>>, parts: Parts) -> Response {
     finish(answer(&app, &parts).await)
 }
 
@@ -67,7 +67,11 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
 }
 
 /// Answers another replica, once the state is read.
-pub(super) async fn digest(State(app): State<Arc<App>>, reply: Reply, parts: Parts) -> Response {
+pub(in crate::http) async fn digest(
+    State(app): State<Arc<App>>,
+    reply: Reply,
+    parts: Parts,
+) -> Response {
     match digest_of(&app, &parts).await {
         Ok(digest) => reply.send(&digest),
         Err(refused) => refused.into_response(),
@@ -90,7 +94,7 @@ async fn digest_of(app: &App, parts: &Parts) -> Result<OfCluster<DigestReply>, R
 }
 
 /// Hears that this replica may be the odd one.
-pub(super) async fn suspicions(
+pub(in crate::http) async fn suspicions(
     State(app): State<Arc<App>>,
     reply: Reply,
     request: Request,

@@ -21,10 +21,10 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 pub(crate) use self::position::Position;
-use super::error::{ReadError, RevisionError, StoreError};
-use super::reader::in_transaction;
-use super::record::{Checked, Item, LEASE_COLUMN, counter, item_of, lease_of};
-use super::versions;
+use crate::store::error::{ReadError, RevisionError, StoreError};
+use crate::store::reader::in_transaction;
+use crate::store::record::{Checked, Item, LEASE_COLUMN, counter, item_of, lease_of};
+use crate::store::versions;
 
 /// The most rows of an index that one statement looks at: some milliseconds.
 const VISITED_PER_PAGE: u32 = 8_192;

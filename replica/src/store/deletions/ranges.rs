@@ -1,6 +1,6 @@
 //! Range tombstones: deletions of prefixes that are not yet changes of keys. A transaction may
 //! have several, none of them within another. What becomes of them is in
-//! [`deletions`](super::deletions).
+//! [`deletions`](crate::store::deletions).
 
 use std::sync::LazyLock;
 
@@ -8,13 +8,13 @@ use shared::ids::Revision;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::bounds::above_prefix;
-use super::error::StoreError;
-use super::multi_row::MultiRow;
-use super::record::counter;
-use super::statements::Statements;
-use super::sum;
 use crate::machine::keys::RangeTombstone;
+use crate::store::bounds::above_prefix;
+use crate::store::error::StoreError;
+use crate::store::multi_row::MultiRow;
+use crate::store::record::counter;
+use crate::store::statements::Statements;
+use crate::store::sum;
 
 /// A deletion of which the keys from `first` on are not swept.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! Bound are the lowest key, the key above all, the revision and the most keys. A row of
 //! a list is a key, how many were visited with it, and the version of it that is shown.
 
-use super::super::deletions::not_hidden;
 use super::query::{Order, Show};
+use crate::store::deletions::not_hidden;
 
 /// What exists now: `live` has no deleted keys. One that has no version is damage, so it
 /// gives a row all the same.
