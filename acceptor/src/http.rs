@@ -2,43 +2,43 @@
 //! mean malformed or unavailable.
 #![expect(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
+mod members;
+mod refusals;
 mod status;
 
 use std::future::{Ready, ready};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{FromRequest as _, Path, Query, Request, State};
+use axum::extract::{FromRequest as _, Query, Request, State};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use axum::{Extension, Router};
-use http::{Method, StatusCode, Uri};
+use http::{Method, Uri};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
-use shared::deadline::{Deadline, Elapsed};
+use shared::deadline::Deadline;
 use shared::health;
-use shared::ids::{Ballot, ClusterId, Instance, Name, NameError, Slot};
+use shared::ids::{Ballot, ClusterId, Slot};
 use shared::message::{
-    Accept, Announced, Announcement, Directory, KnownSuccession, Member, Prepare, Roster,
-    SuccessionRequest, Watermarks,
+    Accept, KnownSuccession, Member, Prepare, Roster, SuccessionRequest, Watermarks,
 };
-use shared::problem::{Problem, Retryable};
+use shared::problem::Problem;
 use shared::query::refuse_all;
 use shared::server::{Answering, Direct, RequestBody, Routes};
 use shared::spans::{self, SpanScope};
 use shared::status::Identity;
 use shared::telemetry::{SpanNames, attribute};
-use shared::tls::Caller;
 use shared::wire::{BodyLimit, Reply, Wire};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Span;
 
-use crate::acceptor::{AcceptError, Malformed};
-use crate::directory::{AnnounceError, Members};
-use crate::handle::{Durable, Handle, Refusal};
+use crate::directory::Members;
+use crate::handle::{Durable, Handle};
+use crate::http::refusals::{late, refused};
 
 /// Health checks, status, the directory, watermarks and pages of votes make no spans:
 /// they are polls.
@@ -112,44 +112,9 @@ impl Service {
         Arc::clone(&self.pages).try_acquire_owned().map_err(full)
     }
 
-    fn announce(&self, name: &Name, announcement: Announcement) -> Result<(), AnnounceError> {
-        let now = self.started.elapsed();
-        self.members_of(self.cluster()).announce(now, name, announcement)
-    }
-
-    fn withdraw(&self, name: &Name, instance: Instance) {
-        self.members_of(self.cluster()).withdraw(name, instance);
-    }
-
     /// The cluster that it belongs to, on disk.
     fn cluster(&self) -> Option<ClusterId> {
         self.handle.durable().roster.as_ref().map(Roster::cluster)
-    }
-
-    fn members_of(&self, cluster: Option<ClusterId>) -> MutexGuard<'_, Members> {
-        // A panic ends the process, so nobody ever meets a poisoned lock.
-        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cluster) = cluster {
-            members.belong_to(cluster);
-        }
-        members
-    }
-
-    /// The directory, with this acceptor in it.
-    fn directory(&self) -> Directory {
-        self.announced(&self.own.name).directory
-    }
-
-    /// What is told to the one who announces itself by this name.
-    fn announced(&self, name: &Name) -> Announced {
-        let (now, cluster) = (self.started.elapsed(), self.cluster());
-        let mut members = self.members_of(cluster);
-        let own = Announcement { cluster, member: self.own.clone() };
-        // Full of others, the directory still serves them.
-        let _full = members.announce(now, &self.own.name, own);
-        let (directory, conflicts) = (members.list(now), members.conflicts(now));
-        let is_contested = members.is_contested(now, name);
-        Announced { cluster, acceptor: self.own.clone(), directory, conflicts, is_contested }
     }
 }
 
@@ -169,10 +134,10 @@ pub(crate) fn routes(service: Arc<Service>) -> Routes {
             post(succession).layer(limited("succession", SUCCESSION_BYTES)).get(known_succession),
         )
         .route(WATERMARKS, get(watermarks))
-        .route("/v1/members", get(members))
+        .route("/v1/members", get(members::members))
         .route(
             "/v1/members/{name}",
-            put(announce).layer(limited("member", SMALL_BYTES)).delete(withdraw),
+            put(members::announce).layer(limited("member", SMALL_BYTES)).delete(members::withdraw),
         )
         .route("/v1/status", get(status::status).route_layer(from_fn(refuse_all)))
         .merge(spans::routes(SpanScope::Service(service.own.name.clone())))
@@ -290,51 +255,6 @@ fn marks(service: &Service, reply: Reply) -> Response {
     reply.send(&Watermarks { acceptor, roster, draw, promised, marks, leader_silent_ms })
 }
 
-fn announce(
-    State(service): State<Arc<Service>>,
-    caller: Caller,
-    reply: Reply,
-    Path(name): Path<String>,
-    Wire(announcement): Wire<Announcement>,
-) -> Ready<Result<Response, Problem>> {
-    let named = name.parse().map_err(|error: NameError| Problem::bad_request(error.to_string()));
-    let announced = named.and_then(|name: Name| {
-        caller.must_be(announcement.member.service, &name)?;
-        service.announce(&name, announcement).map_err(not_listed)?;
-        Ok(reply.send(&service.announced(&name)))
-    });
-    ready(announced)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WithdrawQuery {
-    instance: Instance,
-}
-
-fn withdraw(
-    State(service): State<Arc<Service>>,
-    caller: Caller,
-    reply: Reply,
-    Path(name): Path<String>,
-    uri: Uri,
-) -> Ready<Result<Response, Problem>> {
-    let named = name.parse().map_err(|error: NameError| Problem::bad_request(error.to_string()));
-    let withdrawn = named.and_then(|name: Name| {
-        caller.must_be_called(&name)?;
-        let query =
-            Query::try_from_uri(&uri).map_err(|error| Problem::bad_request(error.body_text()))?;
-        let Query(WithdrawQuery { instance }) = query;
-        service.withdraw(&name, instance);
-        Ok(reply.send(&service.directory()))
-    });
-    ready(withdrawn)
-}
-
-fn members(State(service): State<Arc<Service>>, reply: Reply) -> Ready<Response> {
-    ready(reply.send(&service.directory()))
-}
-
 /// Names the ballot and the (first) slot in the request's span.
 fn describe(ballot: Ballot, slot: Option<Slot>) {
     let span = Span::current();
@@ -343,55 +263,6 @@ fn describe(ballot: Ballot, slot: Option<Slot>) {
         if let Some(Slot(slot)) = slot {
             attribute(&span, "slot", i64::try_from(slot).unwrap_or(i64::MAX));
         }
-    }
-}
-
-fn not_listed(error: AnnounceError) -> Problem {
-    match error {
-        AnnounceError::OtherName { .. } | AnnounceError::UrlTooLong => {
-            Problem::bad_request(error.to_string())
-        }
-        AnnounceError::OtherCluster(other) => Problem::of_cluster(other.into()),
-        AnnounceError::Full => Problem::overloaded(error),
-    }
-}
-
-fn late(elapsed: Elapsed) -> Problem {
-    Problem::timeout(format!("{elapsed} while the log was busy"))
-}
-
-fn refused(refusal: Refusal) -> Problem {
-    match refusal {
-        Refusal::Busy { limit } => Problem::overloaded(format!("{limit} wait for the log")),
-        Refusal::Full(spent) => Problem::overloaded(spent.to_string()),
-        Refusal::Broken(error) => broken(error),
-        Refusal::NoSpace(_) => {
-            Problem::insufficient_storage(refusal.to_string()).with_retryable(Retryable::Yes)
-        }
-        Refusal::Closed => Problem::unavailable(refusal.to_string()),
-    }
-}
-
-fn broken(error: AcceptError) -> Problem {
-    let detail = error.to_string();
-    match error {
-        AcceptError::Malformed(Malformed::ValueTooLarge { limit, .. }) => {
-            Problem::too_large("value", limit)
-        }
-        AcceptError::Malformed(
-            Malformed::TooManyProposals { .. }
-            | Malformed::Unordered { .. }
-            | Malformed::SlotTooFar { .. }
-            | Malformed::TrimAboveChosen { .. }
-            | Malformed::TooFar(_),
-        ) => Problem::bad_request(detail),
-        AcceptError::Conflict { .. } => Problem::new(
-            StatusCode::CONFLICT,
-            "urn:synod:problem:two-values",
-            "Two values for a slot at one ballot",
-            detail,
-        )
-        .with_retryable(Retryable::No),
     }
 }
 

@@ -7,25 +7,30 @@
 //! A thread and not a task, since a sync blocks.
 #![expect(clippy::disallowed_methods, reason = "the shell reads the clock and starts the writer")]
 
-use std::path::{Path, PathBuf};
+mod space;
+mod waiting;
+
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shared::ids::{AcceptorId, ClusterId, Slot};
+use shared::ids::{ClusterId, Slot};
 use shared::message::{
-    Accept, AcceptReply, Full, Prepare, PrepareReply, SuccessionReply, SuccessionRequest, VotesPage,
+    Accept, AcceptReply, Prepare, PrepareReply, SuccessionReply, SuccessionRequest, VotesPage,
 };
 use shared::telemetry::Seldom;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{Span, error, info, warn};
+use tracing::{Span, error, info};
 
-use crate::acceptor::{AcceptError, Acceptor, Decision, Limits, Malformed, Persisted, Record};
-use crate::handle::{Answer, Durable, Handle, Job, QUEUE_REQUESTS, Refusal};
+use crate::acceptor::{AcceptError, Acceptor, Limits, Malformed, Persisted, Record};
+use crate::handle::{Answer, Durable, Handle, Job, QUEUE_REQUESTS};
 use crate::log::disk::{Disk, DiskError};
 use crate::log::error::LogError;
 use crate::log::{Log, Options};
 use crate::metrics::{Answered, Measured};
+use crate::writer::space::{NoSpace, Room};
+use crate::writer::waiting::Waiting;
 
 /// Bytes of records after which a group is closed: more would only make the first of them
 /// wait.
@@ -89,25 +94,11 @@ struct Writer {
     said: Seldom,
 }
 
-/// An answer that waits for the sync of all that was staged before it.
-enum Waiting {
-    Prepare(Decision<PrepareReply>, Answer<PrepareReply>),
-    Accept(Decision<AcceptReply>, Answer<AcceptReply>),
-    Succession(Box<Decision<SuccessionReply>>, Answer<SuccessionReply>),
-    Votes(VotesPage, Answer<VotesPage>),
-}
-
 /// What was heard while the present group was gathered.
 #[derive(Clone, Copy, Default)]
 struct LastHeard {
     leader: Option<Instant>,
     stranger: Option<(Instant, ClusterId)>,
-}
-
-/// Whether the log has taken the records of a plan.
-enum Room {
-    Staged,
-    None(NoSpace),
 }
 
 /// What became of a group.
@@ -116,10 +107,6 @@ enum Flushed {
     /// There was no space: all of it was refused, and nothing of it was kept.
     Refused(NoSpace),
 }
-
-/// No space is left on disk for this file.
-#[derive(Clone, Debug)]
-struct NoSpace(PathBuf);
 
 impl Writer {
     fn run(mut self, mut queue: mpsc::Receiver<Job>) -> Result<(), LogError> {
@@ -271,69 +258,6 @@ impl Writer {
         page
     }
 
-    /// Whether the disk has room for a record, as far as is known: that it was found full some
-    /// time ago says nothing, for nobody may have written since.
-    fn can_write(&mut self) -> Result<bool, LogError> {
-        match self.log.ensure_space() {
-            Ok(()) => Ok(!self.was_full_just_now()),
-            Err(DiskError::NoSpace { path }) => {
-                self.found_full(path);
-                Ok(false)
-            }
-            Err(error @ (DiskError::Failed { .. } | DiskError::Gone(_))) => Err(error.into()),
-        }
-    }
-
-    /// Stages the records of a plan, in a fresh segment if need be. The plan can be
-    /// carried out afterwards, and only then: the state is still the one that it was made
-    /// for.
-    fn make_room(&mut self, records: &[Record]) -> Result<Room, LogError> {
-        if records.is_empty() {
-            return Ok(Room::Staged);
-        }
-        match self.log.ensure_space().map(|()| self.log.stage(records)) {
-            Ok(Ok(())) => Ok(Room::Staged),
-            Ok(Err(_)) => self.make_room_elsewhere(records),
-            Err(DiskError::NoSpace { path }) => Ok(Room::None(self.found_full(path))),
-            Err(error @ (DiskError::Failed { .. } | DiskError::Gone(_))) => Err(error.into()),
-        }
-    }
-
-    fn make_room_elsewhere(&mut self, records: &[Record]) -> Result<Room, LogError> {
-        if let Flushed::Refused(no_space) = self.flush()? {
-            return Ok(Room::None(no_space));
-        }
-        let Err(needed) = self.log.stage(records) else { return Ok(Room::Staged) };
-        if self.was_full_just_now() {
-            return Ok(Room::None(NoSpace(self.log.folder().to_owned())));
-        }
-        match self.log.rotate(&self.acceptor, needed) {
-            Ok(()) => {
-                self.log.stage(records).expect("a fresh segment has room for what it was made for");
-                if self.full_since.take().is_some() {
-                    self.published.send_modify(|durable| durable.full = None);
-                    info!("there is space for the log again");
-                }
-                Ok(Room::Staged)
-            }
-            Err(DiskError::NoSpace { path }) => Ok(Room::None(self.found_full(path))),
-            Err(error @ (DiskError::Failed { .. } | DiskError::Gone(_))) => Err(error.into()),
-        }
-    }
-
-    fn was_full_just_now(&self) -> bool {
-        self.full_since.is_some_and(|since| since.elapsed() < self.space_retry)
-    }
-
-    fn found_full(&mut self, path: PathBuf) -> NoSpace {
-        let now = Some(Instant::now());
-        if std::mem::replace(&mut self.full_since, now).is_none() {
-            warn!(file = %path.display(), "no space left on disk: refusing votes until there is");
-        }
-        self.published.send_modify(|durable| durable.full = now);
-        NoSpace(path)
-    }
-
     /// Syncs the group, makes known what is on disk, then answers.
     fn flush(&mut self) -> Result<Flushed, LogError> {
         let (bytes, began) = (self.log.staged_bytes(), Instant::now());
@@ -400,46 +324,5 @@ fn say(record: &Record) {
         ),
         Record::Joined(_) | Record::Promised(_) | Record::Voted { .. } | Record::Trimmed { .. } => {
         }
-    }
-}
-
-impl Waiting {
-    fn sync_span(&self, bytes: usize, requests: usize) -> Option<Span> {
-        match self {
-            Self::Prepare(_, answer) => answer.sync_span(bytes, requests),
-            Self::Accept(_, answer) => answer.sync_span(bytes, requests),
-            Self::Succession(..) | Self::Votes(..) => None,
-        }
-    }
-
-    fn answer(self, proof: Persisted) {
-        match self {
-            Self::Prepare(decision, answer) => answer.send(Ok(decision.persisted(proof))),
-            Self::Accept(decision, answer) => answer.send(Ok(decision.persisted(proof))),
-            Self::Succession(decision, answer) => answer.send(Ok(decision.persisted(proof))),
-            Self::Votes(page, answer) => answer.send(Ok(page)),
-        }
-    }
-
-    fn refuse(self, acceptor: AcceptorId, no_space: &NoSpace) {
-        match self {
-            Self::Prepare(_, answer) => answer.send(Err(no_space.refusal())),
-            Self::Accept(_, answer) => answer.send(Ok(no_space.full(acceptor))),
-            Self::Succession(_, answer) => answer.send(Err(no_space.refusal())),
-            Self::Votes(_, answer) => answer.send(Err(no_space.refusal())),
-        }
-    }
-}
-
-impl NoSpace {
-    fn refusal(&self) -> Refusal {
-        Refusal::NoSpace(self.0.display().to_string())
-    }
-
-    fn full(&self, acceptor: AcceptorId) -> AcceptReply {
-        AcceptReply::Full(Full {
-            acceptor,
-            limit: format!("disk: no space left for {}", self.0.display()),
-        })
     }
 }

@@ -32,8 +32,9 @@ use crate::effect::{
 };
 use crate::election::{Ended, Failures, Standby};
 use crate::liveness::Liveness;
+use crate::membership::Membership;
+use crate::membership::foreign::ForeignAcceptor;
 use crate::membership::formation::FormationError;
-use crate::membership::{ForeignAcceptor, Membership};
 use crate::phase1::Phase1;
 use crate::phase2::Phase2;
 use crate::replicas::Replicas;

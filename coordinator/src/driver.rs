@@ -11,23 +11,20 @@ mod calls;
 pub(crate) mod handle;
 pub mod outbox;
 mod pacing;
+mod perform;
+mod questions;
 pub(crate) mod recovery;
+mod replies;
 pub(crate) mod report;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use shared::client::AcceptorClient;
-use shared::config::{BaseUrl, Scheme};
 use shared::discovery::Acceptors;
 use shared::ids::{ClusterId, CoordinatorId, Instance, Slot};
-use shared::message::{
-    AcceptReply, AcceptorsReply, Phase, PrepareReply, PrimaryReply, ProposalReply,
-    SuccessionRequest,
-};
-use shared::random;
+use shared::message::{AcceptorsReply, Phase, PrimaryReply, ProposalReply};
 use shared::telemetry::TraceContext;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -39,16 +36,14 @@ use crate::config::shell::{
     ACCEPTS_IN_FLIGHT, POLLS_IN_FLIGHT, PREPARES_IN_FLIGHT, SUCCESSIONS_IN_FLIGHT,
 };
 use crate::coordinator::Coordinator;
-use crate::driver::calls::{Caller, Ended, Outcome};
-use crate::driver::handle::{
-    Counts, DriverStatus, Handle, Known, Position, Question, WAITING_QUESTIONS,
-};
+use crate::driver::calls::{Caller, Ended};
+use crate::driver::handle::{Handle, Known, Position, Question, WAITING_QUESTIONS};
 use crate::driver::outbox::{Outbox, OutboxLimits};
 use crate::driver::pacing::Pacing;
 use crate::driver::report::Reporter;
-use crate::effect::{AcceptorIndex, Effect, Input, RequestId, Survey, Timer};
-use crate::membership::WrongCluster;
-use crate::metrics::{Measured, Nacked};
+use crate::effect::{AcceptorIndex, Input, RequestId, Survey, Timer};
+use crate::membership::foreign::WrongCluster;
+use crate::metrics::Measured;
 use crate::survey::Surveyor;
 
 /// Ends of calls and questions that are taken before anything is sent.
@@ -257,209 +252,11 @@ impl Driver {
         self.reporter.troubles(self.core.troubles(self.now()));
     }
 
-    fn on_ended(&mut self, Ended { at, outcome }: Ended) {
-        let now = self.now();
-        self.reporter.called(at, outcome.error());
-        let Some(acceptor) = self.acceptors.get_mut(at.0) else { return };
-        let input = match outcome {
-            Outcome::Watermarks { poll, result } => {
-                acceptor.polls -= 1;
-                result.ok().map(|reply| Input::Watermarks { from: at, poll, reply })
-            }
-            Outcome::Prepare { ballot, result } => {
-                acceptor.prepares -= 1;
-                if let Ok(PrepareReply::Nack(_)) = &result {
-                    self.measured.nacked(Nacked::Prepare);
-                }
-                result.ok().map(|reply| Input::PrepareReply { from: at, ballot, reply })
-            }
-            Outcome::Accept { ballot, result } => {
-                acceptor.outbox.done();
-                let has_voted = matches!(result, Ok(AcceptReply::Accepted(_)));
-                self.pacing.ended(at, now, has_voted);
-                match &result {
-                    Ok(AcceptReply::Accepted(accepted)) => {
-                        self.measured.votes.inc_by(accepted.slots.len() as u64);
-                    }
-                    Ok(AcceptReply::Nack(_)) => self.measured.nacked(Nacked::Accept),
-                    Ok(AcceptReply::Stranger(_) | AcceptReply::Full(_)) | Err(_) => {}
-                }
-                result.ok().map(|reply| Input::AcceptReply { from: at, ballot, reply })
-            }
-            Outcome::Succession { result } => {
-                acceptor.successions -= 1;
-                result.ok().map(|reply| Input::SuccessionReply { from: at, reply })
-            }
-        };
-        if let Some(input) = input {
-            self.step(input, None);
-        }
-    }
-
-    fn on_question(&mut self, question: Question) {
-        // Whoever asked may have hung up: then the answer goes nowhere.
-        match question {
-            Question::Propose { proposal, trace, answer } => {
-                let id = self.request_id();
-                self.waiters.insert(id, Waiter { since: Instant::now(), answer });
-                self.measured.value_bytes.observe(proposal.value.len() as f64);
-                self.step(Input::Proposal { id, proposal }, trace);
-            }
-            Question::Primary { request, answer } => {
-                let id = self.request_id();
-                self.primary_waiters.insert(id, answer);
-                self.step(Input::PrimaryRequest { id, request }, None);
-            }
-            Question::Acceptors { request, survey, answer } => {
-                let id = self.request_id();
-                self.acceptors_waiters.insert(id, answer);
-                self.step(Input::Acceptors { id, request, survey }, None);
-            }
-            Question::Heartbeat { heartbeat, answer } => {
-                let reply = self.core.check_heartbeat(&heartbeat).map(|()| {
-                    self.step(Input::Heartbeat(heartbeat), None);
-                    self.core.heartbeat_reply()
-                });
-                let _gone = answer.send(reply);
-            }
-            Question::Ending { instance, answer } => {
-                self.step(Input::LeaderEnds(CoordinatorId(instance.0)), None);
-                let _gone = answer.send(self.core.heartbeat_reply());
-            }
-            Question::Chosen { from, limits, answer } => {
-                let _gone = answer.send(self.core.chosen(from, limits));
-            }
-            Question::PrimaryOf { epoch, answer } => {
-                let _gone = answer.send(self.core.primary_of(epoch).cloned());
-            }
-            Question::Status { answer } => {
-                let core = self.core.status(self.now());
-                let _gone = answer.send(DriverStatus {
-                    core,
-                    counts: Counts {
-                        decisions: self.measured.decisions.get(),
-                        votes: self.measured.votes.get(),
-                        accepts: self.measured.accepts.get(),
-                    },
-                    waiting_proposals: self.waiters.len(),
-                });
-            }
-        }
-    }
-
-    fn request_id(&mut self) -> RequestId {
-        let id = RequestId(self.next_request);
-        self.next_request += 1;
-        id
-    }
-
     /// Takes one step of the core. `trace` is that of the proposal in the input.
     fn step(&mut self, input: Input, trace: Option<TraceContext>) {
         for effect in self.core.step(self.now(), input) {
             self.perform(effect, trace);
         }
-    }
-
-    fn perform(&mut self, effect: Effect, trace: Option<TraceContext>) {
-        self.reporter.effect(&effect);
-        match effect {
-            Effect::PollWatermarks { to, poll } => {
-                if let Some(acceptor) =
-                    self.acceptors.get_mut(to.0).filter(|acceptor| acceptor.polls < POLLS_IN_FLIGHT)
-                {
-                    acceptor.polls += 1;
-                    acceptor.caller.poll(poll);
-                }
-            }
-            Effect::Prepare { to, message } => {
-                let free = |acceptor: &&mut Acceptor| acceptor.prepares < PREPARES_IN_FLIGHT;
-                if let Some(acceptor) = self.acceptors.get_mut(to.0).filter(free) {
-                    acceptor.prepares += 1;
-                    acceptor.caller.prepare(message);
-                }
-            }
-            Effect::Accept { to, message } => {
-                if let Some(trace) = trace {
-                    self.traces
-                        .extend(message.proposals.iter().map(|proposal| (proposal.slot, trace)));
-                }
-                if let Some(acceptor) = self.acceptors.get_mut(to.0) {
-                    acceptor.outbox.push(message, &self.traces);
-                }
-            }
-            Effect::Arm { timer, after, jitter } => {
-                self.timers.insert(timer, Instant::now() + after + random::jitter(jitter));
-            }
-            Effect::ProposalReply { id, reply } => {
-                self.measured.proposal_answered(&reply);
-                if let Some(Waiter { since, answer }) = self.waiters.remove(&id) {
-                    if matches!(reply, ProposalReply::Chosen { .. }) {
-                        let took = since.elapsed();
-                        self.measured.chosen_seconds.observe(took.as_secs_f64());
-                    }
-                    let _gone = answer.send(reply);
-                }
-            }
-            Effect::PrimaryReply { id, reply } => {
-                if let Some(waiter) = self.primary_waiters.remove(&id) {
-                    let _gone = waiter.send(reply);
-                }
-            }
-            Effect::Survey { id, urls } => self.to_survey.push((id, urls)),
-            Effect::Succession { to, request } => self.tell(to, request),
-            Effect::NewAcceptor { at, url } => self.add_acceptor(at, &url),
-            Effect::AcceptorsReply { id, reply } => {
-                if let Some(waiter) = self.acceptors_waiters.remove(&id) {
-                    let _gone = waiter.send(reply);
-                }
-            }
-            Effect::Succeeded(_) => self.publish_acceptors(),
-            Effect::Chosen(_) => {
-                self.measured.decisions.inc();
-            }
-            Effect::PhaseChanged(change) => {
-                self.measured.phase_changed(change);
-                self.traces.clear();
-                self.acceptors.iter_mut().for_each(|acceptor| acceptor.outbox.clear());
-                self.pacing.restart();
-            }
-            Effect::WrongCluster(wrong) => self.wrong_cluster = Some(wrong),
-            Effect::ViewProposed { slot: _, view } => {
-                self.measured.view_proposed(self.core.view(), &view);
-            }
-            Effect::VotesLost(_)
-            | Effect::ClaimRefused { .. }
-            | Effect::RosterKnown(_)
-            | Effect::SuccessionKnown(_)
-            | Effect::NotACluster(_)
-            | Effect::ForeignAcceptor { .. } => {}
-        }
-    }
-
-    /// Tells an acceptor of a succession, unless it is away.
-    fn tell(&mut self, to: AcceptorIndex, request: SuccessionRequest) {
-        let free = |acceptor: &&mut Acceptor| acceptor.successions < SUCCESSIONS_IN_FLIGHT;
-        if let Some(acceptor) = self.acceptors.get_mut(to.0).filter(free) {
-            acceptor.successions += 1;
-            acceptor.caller.succession(request);
-        }
-    }
-
-    fn add_acceptor(&mut self, at: AcceptorIndex, url: &str) {
-        assert_eq!(at.0, self.acceptors.len(), "the place of a new acceptor");
-        // It was checked before it was chosen; what is forged leads nowhere.
-        let nowhere = |_| BaseUrl::of(Scheme::Http, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let url = url.parse().unwrap_or_else(nowhere);
-        self.reporter.add(url.clone());
-        let caller = Caller::new(at, AcceptorClient::new(url), self.calls.clone());
-        self.acceptors.push(Acceptor::new(caller, self.limits));
-    }
-
-    fn publish_acceptors(&self) {
-        let of = |at: AcceptorIndex| self.acceptors.get(at.0);
-        let callers = self.core.present().filter_map(of);
-        let clients = callers.map(|acceptor| acceptor.caller.client().clone()).collect();
-        self.present.send_replace(clients);
     }
 
     /// Sends what waits, but for what may wait for more.

@@ -16,8 +16,8 @@ use shared::message::{
 };
 
 pub use crate::ids::{AcceptorIndex, PollNumber, RequestId};
+use crate::membership::foreign::{ForeignAcceptor, WrongCluster};
 use crate::membership::formation::FormationError;
-use crate::membership::{ForeignAcceptor, WrongCluster};
 
 /// Arming a timer again replaces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

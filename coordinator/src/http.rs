@@ -2,53 +2,40 @@
 
 mod acceptors;
 mod endings;
+mod proposals;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Query, Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
+use axum::extract::{FromRequestParts, Query, State};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{get, post};
-use http::HeaderMap;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use shared::deadline::Deadline;
 use shared::discovery::{self, Acceptors, Mixups};
 use shared::health::{self, Check};
-use shared::ids::{AcceptorId, Ballot, ClusterId, CoordinatorId, Epoch, Generation, Name, Slot};
-use shared::message::{
-    Batch, ChosenReply, ClusterError, Heartbeat, OfCluster, Phase, PrimaryRequest, Proposal,
-    ProposalReply, Service, Value, WantedPrimary,
-};
+use shared::ids::{ClusterId, CoordinatorId, Name, Slot};
+use shared::message::{ChosenReply, Heartbeat, OfCluster, PrimaryRequest, Service, WantedPrimary};
 use shared::problem::Problem;
 use shared::query::refuse_all;
 use shared::spans::{self, SpanScope};
 use shared::status::Identity;
-use shared::telemetry::{SpanNames, attribute};
+use shared::telemetry::SpanNames;
 use shared::tls::Caller;
-use shared::wire::{BodyLimit, Reply, Wire, json};
+use shared::wire::{BodyLimit, Reply, Wire};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::Span;
 
-use crate::config::shell::proposal_wait;
 use crate::coordinator::{ChosenLookup, Trouble};
-use crate::driver::handle::{Counts, DriverStatus, Handle, NoAnswer};
+use crate::driver::handle::{Handle, NoAnswer};
 use crate::driver::recovery::Recovery;
-use crate::driver::report::describe;
-use crate::effect::AcceptorIndex;
 use crate::recover::Wanted;
 use crate::survey::Surveyor;
 use shared::page::PageLimits;
-
-/// Proposals that are read or waited for at once. A primary has few in flight; each may
-/// hold a whole batch.
-const WAITING_PROPOSALS: usize = 64;
-
-/// Room in a proposal's body beside its value.
-const PROPOSAL_OVERHEAD: usize = 1_024;
 
 /// The longest sign of life, in bytes: its view names up to 255 backups of 64 bytes, in
 /// JSON at worst.
@@ -106,17 +93,18 @@ pub(crate) struct Front {
 pub(crate) fn routes(front: Front) -> Router {
     let (handle, mixups) = (front.handle.clone(), front.mixups.clone());
     let acceptors = front.acceptors.clone();
-    let body = BodyLimit { what: "proposal", bytes: front.max_value_bytes + PROPOSAL_OVERHEAD };
-    let places = (front.handle.clone(), Arc::new(Semaphore::new(WAITING_PROPOSALS)));
+    let body =
+        BodyLimit { what: "proposal", bytes: front.max_value_bytes + proposals::PROPOSAL_OVERHEAD };
+    let places = (front.handle.clone(), Arc::new(Semaphore::new(proposals::WAITING_PROPOSALS)));
     let sign_of_life = BodyLimit { what: "heartbeat", bytes: HEARTBEAT_BYTES };
     let end = BodyLimit { what: "word of an end", bytes: endings::ENDING_BYTES };
     let other_primary =
         BodyLimit { what: "request for another primary", bytes: PRIMARY_REQUEST_BYTES };
     let other_acceptors =
         BodyLimit { what: "request for other acceptors", bytes: acceptors::REQUEST_BYTES };
-    let proposals = post(propose)
+    let proposals = post(proposals::propose)
         .layer(axum::Extension(body))
-        .layer(from_fn_with_state(places, admit_proposal));
+        .layer(from_fn_with_state(places, proposals::admit_proposal));
     Router::new()
         .route("/v1/proposals", proposals)
         .route("/v1/chosen", get(chosen))
@@ -124,7 +112,7 @@ pub(crate) fn routes(front: Front) -> Router {
         .route("/v1/endings", post(endings::ending).layer(axum::Extension(end)))
         .route("/v1/primary", post(primary).layer(axum::Extension(other_primary)))
         .route("/v1/acceptors", post(acceptors::acceptors).layer(axum::Extension(other_acceptors)))
-        .route("/v1/status", get(status).route_layer(from_fn(refuse_all)))
+        .route("/v1/status", get(status::status).route_layer(from_fn(refuse_all)))
         .merge(spans::routes(SpanScope::Service(front.name.clone())))
         .with_state(front)
         .merge(discovery::routes(acceptors))
@@ -137,88 +125,6 @@ pub(crate) fn routes(front: Front) -> Router {
             });
             vec![Check::new("acceptors", waiting), Check::new("history", lost), mixups.check()]
         }))
-}
-
-/// Refuses before the body is read.
-async fn admit_proposal(
-    State((handle, places)): State<(Handle, Arc<Semaphore>)>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let Ok(_place) = places.try_acquire() else {
-        let limit = format!("{WAITING_PROPOSALS} proposals are waited for");
-        return overloaded(&handle, request.headers(), limit)
-            .unwrap_or_else(|problem| problem.into_response());
-    };
-    next.run(request).await
-}
-
-fn overloaded(handle: &Handle, headers: &HeaderMap, limit: String) -> Result<Response, Problem> {
-    let reply = Reply::of(headers)?;
-    let own = *handle.cluster().borrow();
-    let cluster = own.ok_or(ClusterError::Unknown).map_err(Problem::of_cluster)?;
-    Ok(reply.send(&OfCluster::new(cluster, ProposalReply::Overloaded { limit })))
-}
-
-/// Whether a batch may be proposed, where it is known who asks: that of an epoch is its
-/// primary's alone. False where it is not known here who that is; the primary asks again, and
-/// its heartbeats come meanwhile.
-async fn is_of_primary(
-    front: &Front,
-    caller: &Caller,
-    proposal: &Proposal,
-) -> Result<bool, Problem> {
-    if !caller.is_held() {
-        return Ok(true);
-    }
-    if !is_batch(proposal) {
-        let what = "a proposal must be a batch of the epoch and number that it names";
-        return Err(Problem::bad_request(what.to_owned()));
-    }
-    match front.handle.primary_of(proposal.epoch).await.map_err(no_answer)? {
-        Some(primary) => caller.must_be(Service::Replica, &primary).map(|()| true),
-        None => Ok(false),
-    }
-}
-
-/// Whether what replicas would execute is what the proposal says: they go by the value alone.
-fn is_batch(proposal: &Proposal) -> bool {
-    matches!(
-        Value::decode(&proposal.value),
-        Ok(Value::Batch(Batch { epoch, number, .. }))
-            if (epoch, number) == (proposal.epoch, proposal.number)
-    )
-}
-
-async fn propose(
-    State(front): State<Front>,
-    caller: Caller,
-    deadline: Deadline,
-    reply: Reply,
-    Wire(proposal): Wire<Proposal>,
-) -> Result<Response, Problem> {
-    let cluster = front.handle.same_cluster(proposal.cluster).map_err(Problem::of_cluster)?;
-    if !is_of_primary(&front, &caller, &proposal).await? {
-        return Ok(reply.send(&OfCluster::new(cluster, ProposalReply::NotLeading)));
-    }
-    let span = Span::current();
-    attribute(&span, "epoch", i64::try_from(proposal.epoch.0).unwrap_or(i64::MAX));
-    attribute(&span, "batch", i64::try_from(proposal.number.0).unwrap_or(i64::MAX));
-    let answer = front.handle.propose(proposal, proposal_wait(deadline.remaining())).await;
-    match &answer {
-        ProposalReply::Chosen { slot, ballot, .. } => {
-            attribute(&span, "slot", i64::try_from(slot.0).unwrap_or(i64::MAX));
-            attribute(&span, "ballot", ballot.to_string());
-            // Of how many the votes are a majority: not each is asked in this trace.
-            let acceptors = front.acceptors.borrow().clients.len();
-            attribute(&span, "acceptors", i64::try_from(acceptors).unwrap_or(i64::MAX));
-            attribute(&span, "outcome", "chosen");
-        }
-        ProposalReply::NotLeading => attribute(&span, "outcome", "not_leading"),
-        ProposalReply::Overloaded { .. } => attribute(&span, "outcome", "overloaded"),
-        ProposalReply::Unresolved => attribute(&span, "outcome", "unresolved"),
-    }
-    Ok(reply.send(&OfCluster::new(cluster, answer)))
 }
 
 async fn heartbeat(
@@ -307,87 +213,5 @@ fn no_answer(reason: NoAnswer) -> Problem {
     match reason {
         NoAnswer::Busy => Problem::overloaded(reason),
         NoAnswer::Ending => Problem::unavailable(reason.to_string()),
-    }
-}
-
-/// What a coordinator says of itself beside what all services say.
-#[derive(Debug, Serialize)]
-struct RoleStatus {
-    coordinator: CoordinatorId,
-    phase: Phase,
-    ballot: Option<Ballot>,
-    cluster_id: Option<ClusterId>,
-    /// Of the acceptors.
-    generation: Option<Generation>,
-    /// The one that is about to begin.
-    begins: Option<Generation>,
-    /// Until then.
-    change_waits_for: Option<String>,
-    waiting_for: Option<String>,
-    chosen_below: Slot,
-    trimmed_below: Slot,
-    trim_below: Option<Slot>,
-    next_slot: Option<Slot>,
-    window_start: Option<Slot>,
-    in_flight_slots: usize,
-    in_flight_bytes: usize,
-    waiting_proposals: usize,
-    full_acceptors: usize,
-    acceptors_full_per_mille: u64,
-    warnings: Vec<String>,
-    epoch: Epoch,
-    #[serde(flatten)]
-    counts: Counts,
-    acceptors: Vec<AcceptorStatus>,
-}
-
-#[derive(Debug, Serialize)]
-struct AcceptorStatus {
-    url: String,
-    acceptor: Option<AcceptorId>,
-    heard_ms_ago: Option<u64>,
-}
-
-async fn status(State(front): State<Front>) -> Response {
-    match front.handle.status().await {
-        Ok(status) => json(&front.identity.status(role_status(&front, status))),
-        Err(reason) => no_answer(reason).into_response(),
-    }
-}
-
-fn role_status(
-    front: &Front,
-    DriverStatus { core, counts, waiting_proposals }: DriverStatus,
-) -> RoleStatus {
-    let of = |at: AcceptorIndex| core.acceptors.iter().find(|seen| seen.at == at);
-    let url_of = |at| of(at).map(|seen| seen.url.clone()).unwrap_or_default();
-    let acceptors = core.acceptors.iter().map(|seen| AcceptorStatus {
-        url: seen.url.clone(),
-        acceptor: seen.acceptor,
-        heard_ms_ago: seen.heard_ago.map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
-    });
-    RoleStatus {
-        coordinator: front.id,
-        phase: core.phase,
-        ballot: core.ballot,
-        cluster_id: core.roster.as_ref().map(|roster| roster.cluster()),
-        generation: core.roster.as_ref().map(|roster| roster.generation()),
-        begins: core.begins,
-        change_waits_for: core.change_waits_for,
-        waiting_for: core.waiting_for.as_ref().map(|waiting| describe(waiting, url_of)),
-        chosen_below: core.chosen_below,
-        trimmed_below: core.trimmed_below,
-        trim_below: core.trim_below,
-        next_slot: core.next_slot,
-        window_start: core.window_start,
-        in_flight_slots: core.in_flight_slots,
-        in_flight_bytes: core.in_flight_bytes,
-        waiting_proposals,
-        full_acceptors: core.full_acceptors,
-        acceptors_full_per_mille: core.full_per_mille,
-        warnings: core.troubles.into_iter().map(Trouble::into_words).collect(),
-        epoch: core.epoch,
-        counts,
-        acceptors: acceptors.collect(),
     }
 }

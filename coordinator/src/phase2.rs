@@ -7,20 +7,21 @@
 //! chosen, so there is never a hole between the chosen watermark and the next slot (van
 //! Renesse and Altinbuken, *Paxos Made Moderately Complex*, section 4, on the leader).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::ids::{AcceptorId, Ballot, BatchNumber, Epoch, Slot};
 use shared::message::{
-    Accept, ChosenEntry, EncodedValue, Proposal, ProposalReply, Roster, SlotValue, Succession,
+    ChosenEntry, EncodedValue, Proposal, ProposalReply, Roster, SlotValue, Succession,
 };
-use shared::page::PageLimits;
 
 use crate::chosen_window::ChosenWindow;
 use crate::config::Config;
 use crate::effect::RequestId;
 use crate::phase1::Promised;
 
+mod accepts;
+mod chosen;
 mod footprint;
 mod invariants;
 
@@ -263,170 +264,14 @@ impl Phase2 {
         SlotValue { slot, value }
     }
 
-    /// Counts the votes of an acceptor.
-    ///
-    /// # Panics
-    /// When they are of another ballot, or the acceptor has no vote in this cluster.
-    pub(crate) fn count(
-        &mut self,
-        acceptor: AcceptorId,
-        ballot: Ballot,
-        slots: &[Slot],
-    ) -> Resolved {
-        assert_eq!(ballot, self.ballot, "votes count at the leader's own ballot");
-        assert!(
-            self.roster.contains(acceptor),
-            "acceptor {acceptor} has no vote in {:?}",
-            self.roster
-        );
-        let mut waited = Vec::new();
-        for slot in slots {
-            let Some(in_flight) = self.in_flight.get_mut(slot) else { continue };
-            in_flight.accepted.insert(acceptor);
-            if in_flight.accepted.len() >= self.roster.quorum() && !in_flight.chosen {
-                in_flight.chosen = true;
-                waited.extend(in_flight.waiters.drain(..).map(|id| (id, *slot)));
-            }
-        }
-        let entries = self.pass_chosen();
-        let (ballot, chosen_below) = (self.ballot, self.chosen_below);
-        let replies = waited
-            .into_iter()
-            .map(|(id, slot)| (id, ProposalReply::Chosen { slot, ballot, chosen_below }))
-            .collect();
-        Resolved { entries, replies }
-    }
-
-    fn pass_chosen(&mut self) -> Vec<ChosenEntry> {
-        let mut entries = Vec::new();
-        let stop = self.stop.as_ref().map(Succession::begin);
-        let passes = |slot: Slot| stop != Some(slot);
-        while let Some(first) =
-            self.in_flight.first_entry().filter(|first| first.get().chosen && passes(*first.key()))
-        {
-            let (slot, in_flight) = first.remove_entry();
-            assert_eq!(slot, self.chosen_below, "the chosen watermark passes every slot once");
-            self.in_flight_bytes -= in_flight.value.len();
-            self.chosen_below = slot.next();
-            let entry = ChosenEntry { slot, ballot: self.ballot, value: in_flight.value };
-            self.window.push(entry.clone());
-            entries.push(entry);
-        }
-        entries
-    }
-
-    /// Takes up the fact that every slot below is chosen, with values unknown here. Gives
-    /// back who waited for these slots: whether it was *their* value is unresolved.
-    pub(crate) fn learn_chosen_below(&mut self, below: Slot) -> Resolved {
-        if below <= self.chosen_below {
-            return Resolved::default();
-        }
-        let kept = self.in_flight.split_off(&below);
-        let dropped = std::mem::replace(&mut self.in_flight, kept);
-        self.stop.take_if(|stop| stop.begin() < below);
-        self.in_flight_bytes -=
-            dropped.values().map(|in_flight| in_flight.value.len()).sum::<usize>();
-        self.chosen_below = below;
-        self.next_slot = self.next_slot.max(below);
-        self.first_new = self.first_new.max(below);
-        self.window.restart(below);
-        let entries = self.pass_chosen();
-        let waiters = dropped.into_values().flat_map(|in_flight| in_flight.waiters);
-        Resolved { entries, replies: waiters.map(|id| (id, ProposalReply::Unresolved)).collect() }
-    }
-
     /// Raises the mark below which acceptors may trim; never above what is chosen, and
     /// never back.
     pub(crate) fn allow_trimming(&mut self, below: Slot) {
         self.trim_below = self.trim_below.max(below.min(self.chosen_below));
     }
 
-    /// Whether the slot is settled.
-    pub(crate) fn is_chosen(&self, slot: Slot) -> bool {
-        slot < self.chosen_below
-            || self.in_flight.get(&slot).is_some_and(|in_flight| in_flight.chosen)
-    }
-
     /// Who waits, when leadership ends.
     pub(crate) fn into_waiters(self) -> impl Iterator<Item = RequestId> {
         self.in_flight.into_values().flat_map(|in_flight| in_flight.waiters)
     }
-
-    /// An Accept with these values; without any it is a sign of life.
-    pub(crate) fn accept(&self, proposals: Vec<SlotValue>) -> Accept {
-        Accept {
-            roster: self.roster.clone(),
-            ballot: self.ballot,
-            proposals,
-            chosen_below: self.chosen_below,
-            trim_below: self.trim_below,
-        }
-    }
-
-    /// All values in flight in as few Accepts as the limits allow; at least one.
-    pub(crate) fn accept_all(&self, config: &Config) -> Vec<Accept> {
-        self.accepts(
-            config,
-            self.in_flight
-                .iter()
-                .map(|(slot, in_flight)| SlotValue { slot: *slot, value: in_flight.value.clone() })
-                .collect(),
-        )
-    }
-
-    /// These values in as few Accepts as the limits allow; at least one.
-    pub(crate) fn accepts(&self, config: &Config, values: Vec<SlotValue>) -> Vec<Accept> {
-        let mut values = VecDeque::from(values);
-        let mut accepts = vec![self.accept(take_page(config, &mut values))];
-        while !values.is_empty() {
-            accepts.push(self.accept(take_page(config, &mut values)));
-        }
-        accepts
-    }
-
-    /// The slots to send again now, and marks them as sent: as many as one Accept may
-    /// hold.
-    pub(crate) fn overdue(&mut self, config: &Config, now: Duration) -> Vec<Slot> {
-        let (mut slots, mut room) = (Vec::new(), accept_page(config).begin());
-        for (slot, in_flight) in
-            self.in_flight.iter_mut().filter(|(_, in_flight)| !in_flight.chosen)
-        {
-            if now.saturating_sub(in_flight.sent_at) < config.retransmit_interval {
-                continue;
-            }
-            if !room.takes(in_flight.value.len()) {
-                break;
-            }
-            in_flight.sent_at = now;
-            slots.push(*slot);
-        }
-        slots
-    }
-
-    /// The values of those slots that this acceptor is not known to have accepted.
-    pub(crate) fn missing_at(
-        &self,
-        acceptor: Option<AcceptorId>,
-        slots: &[Slot],
-    ) -> Vec<SlotValue> {
-        let missing = |slot: &Slot| {
-            let in_flight = self.in_flight.get(slot)?;
-            let has_it = acceptor.is_some_and(|acceptor| in_flight.accepted.contains(&acceptor));
-            (!has_it).then(|| SlotValue { slot: *slot, value: in_flight.value.clone() })
-        };
-        slots.iter().filter_map(missing).collect()
-    }
-}
-
-fn take_page(config: &Config, values: &mut VecDeque<SlotValue>) -> Vec<SlotValue> {
-    let (mut page, mut room) = (Vec::new(), accept_page(config).begin());
-    while values.front().is_some_and(|next| room.takes(next.value.len())) {
-        page.extend(values.pop_front());
-    }
-    page
-}
-
-/// How much one Accept holds.
-fn accept_page(config: &Config) -> PageLimits {
-    PageLimits { items: config.max_accept_slots, bytes: config.max_accept_bytes }
 }

@@ -8,28 +8,25 @@
 //! unnoticed: open files can still be written. So the service looks ([`DataDir::gone`]),
 //! and ends: what it writes would be gone with it.
 
+mod identity;
+pub mod kept;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use crate::datadir::identity::{make_identity, read_identity};
+use crate::datadir::kept::Kept;
 use crate::ids::{Name, parse_nonce};
 use crate::message::Service;
-use crate::random;
 
 /// The version of the folder's layout; another one is refused.
 pub const FORMAT: u32 = 1;
 
 const IDENTITY: &str = "identity.json";
-const IDENTITY_NEW: &str = "identity.json.new";
 const LOCK: &str = "LOCK";
-
-/// As much of [`IDENTITY`] as is read: many times what it takes.
-const MAX_IDENTITY_BYTES: u64 = 4 << 10;
 
 /// How often it is looked whether the folder is still where it was.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -134,14 +131,6 @@ impl DataDirError {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Identity {
-    service: Service,
-    name: Name,
-    format: u32,
-    nonce: String,
-}
-
 impl DataDir {
     /// Takes the folder for the service of that name; makes it where it is missing or
     /// empty.
@@ -236,44 +225,6 @@ impl DataDir {
     }
 }
 
-/// A file or folder that must stay where it is while it is used.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
-impl Kept {
-    /// What is at the path now. It must be held open: else another one may get its number.
-    ///
-    /// # Errors
-    /// When nothing is there.
-    pub fn of(path: &Path) -> Result<Self, DataDirError> {
-        let found = fs::metadata(path).map_err(|source| DataDirError::Io {
-            action: "look at",
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
-    }
-
-    /// Whether it is still there. Where the system does not say, it is taken for there:
-    /// whoever writes will hear of it.
-    ///
-    /// # Errors
-    /// When it is gone, or something else is in its place.
-    pub fn check(&self) -> Result<(), DataDirError> {
-        let is_there = match fs::metadata(&self.path) {
-            Ok(found) => (found.dev(), found.ino()) == (self.device, self.inode),
-            Err(error) => {
-                ![io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind())
-            }
-        };
-        if is_there { Ok(()) } else { Err(DataDirError::Gone { path: self.path.clone() }) }
-    }
-}
-
 /// Locks a folder for this process, by a file `LOCK` in it, until the file is dropped.
 ///
 /// # Errors
@@ -350,64 +301,6 @@ fn holder(file: &File) -> String {
         Ok(_) if !text.trim().is_empty() => format!(" (pid {})", text.trim()),
         Ok(_) | Err(_) => String::new(),
     }
-}
-
-fn read_identity(folder: &Path) -> Result<Option<Identity>, DataDirError> {
-    let path = folder.join(IDENTITY);
-    let unknown = |reason: String| DataDirError::Unknown { path: folder.to_owned(), reason };
-    match read_head(&path) {
-        Ok(bytes) => {
-            serde_json::from_slice(&bytes).map(Some).map_err(|error| unknown(error.to_string()))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match strangers(folder)? {
-            None => Ok(None),
-            Some(name) => Err(unknown(format!("there is {name:?}"))),
-        },
-        Err(source) => Err(DataDirError::Io { action: "read", path, source }),
-    }
-}
-
-fn read_head(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_IDENTITY_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Something in the folder that [`DataDir::open`] does not itself leave behind when it is
-/// cut short.
-fn strangers(folder: &Path) -> Result<Option<String>, DataDirError> {
-    let failed = |source| DataDirError::Io { action: "list", path: folder.to_owned(), source };
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        // `lost+found` stands in the root of a volume of its own.
-        if name != LOCK && name != IDENTITY_NEW && name != "lost+found" {
-            return Ok(Some(name.to_string_lossy().into_owned()));
-        }
-    }
-    Ok(None)
-}
-
-fn make_identity(folder: &Path, service: Service, name: &Name) -> Result<Identity, DataDirError> {
-    let identity = Identity {
-        service,
-        name: name.clone(),
-        format: FORMAT,
-        nonce: format!("{:016x}", random::nonce()),
-    };
-    let path = folder.join(IDENTITY);
-    let write = || -> io::Result<()> {
-        let new = folder.join(IDENTITY_NEW);
-        let mut file = File::create(&new)?;
-        serde_json::to_writer_pretty(&mut file, &identity)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        File::open(folder)?.sync_all()?;
-        // A folder that was just made is only kept by a sync of the one it stands in.
-        folder.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
-    };
-    write().map_err(|source| DataDirError::Io { action: "write", path: path.clone(), source })?;
-    Ok(identity)
 }
 
 #[cfg(test)]

@@ -9,8 +9,7 @@
 //! one has, all count, unless they name two. Acceptors refuse members of another cluster.
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks and starts tasks")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,20 +23,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base_url::BaseUrl;
 use crate::client::{CallError, known_succession};
-use crate::health::Check;
-use crate::ids::{ClusterId, Instance, Name};
-use crate::message::{
-    Announced, Announcement, KnownSuccession, Member, NameConflict, Service, Succession,
-};
+use crate::ids::ClusterId;
+use crate::message::{Announced, Announcement, KnownSuccession, Member, Service, Succession};
 use crate::wire::Reply;
 
 mod acceptors;
 mod known;
+mod mixups;
 pub mod presence;
 
 pub use acceptors::Acceptors;
 use acceptors::learn_names;
 pub use known::{Known, Listing};
+use mixups::{Found, mixups_of, tell};
+pub use mixups::{Mixup, Mixups};
 
 /// How often a service announces itself.
 pub const INTERVAL: Duration = Duration::from_millis(500);
@@ -205,217 +204,5 @@ impl Refusals {
             tracing::error!("this service is not listed: {refusal}");
         }
         self.0 = now;
-    }
-}
-
-/// Two that are taken for one, or one that is taken for two.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mixup {
-    /// Two processes have one name.
-    SameName(NameConflict),
-    /// Two of the acceptors that are listed by URL are one.
-    SameAcceptor {
-        /// The acceptor.
-        name: Name,
-        /// Where it answers.
-        urls: [String; 2],
-    },
-}
-
-impl Mixup {
-    /// Whether this process is the one that came later.
-    fn is_against(&self, own: Instance) -> bool {
-        match self {
-            Self::SameName(NameConflict { rival, .. }) => rival.instance == own,
-            Self::SameAcceptor { .. } => false,
-        }
-    }
-}
-
-impl fmt::Display for Mixup {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SameName(NameConflict { listed, rival }) => write!(
-                formatter,
-                "two processes run by the name {}: {} (instance {}), and {} (instance {}), which \
-                 came later and is not listed: give it another --id, or end it",
-                listed.name, listed.url, listed.instance, rival.url, rival.instance
-            ),
-            Self::SameAcceptor { name, urls: [one, other] } => write!(
-                formatter,
-                "{one} and {other} are the same acceptor, {name}: --acceptors is to list each once"
-            ),
-        }
-    }
-}
-
-/// What is mixed up now, as the acceptors' answers show.
-#[derive(Clone, Debug)]
-pub struct Mixups {
-    /// Whose it is to know.
-    own: Instance,
-    found: watch::Receiver<Found>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Found {
-    mixups: Vec<Mixup>,
-    is_contested: bool,
-}
-
-impl Mixups {
-    /// As long as nothing is known: none.
-    #[must_use]
-    pub fn none(own: Instance) -> Self {
-        Self { own, found: watch::channel(Found::default()).1 }
-    }
-
-    /// Each in words.
-    #[must_use]
-    pub fn told(&self) -> Vec<String> {
-        self.found.borrow().mixups.iter().map(ToString::to_string).collect()
-    }
-
-    /// Waits until what is mixed up has changed; false when it never will again.
-    pub async fn changed(&mut self) -> bool {
-        self.found.changed().await.is_ok()
-    }
-
-    /// Whether nobody else may have this process's name, as far as is known: not one who
-    /// had it before, and not one who had it a moment ago.
-    #[must_use]
-    pub fn is_name_own(&self) -> bool {
-        let found = self.found.borrow();
-        !found.is_contested && !found.mixups.iter().any(|mixup| mixup.is_against(self.own))
-    }
-
-    /// For readiness: one whose name is another's is not ready, for the others it is a
-    /// warning.
-    #[must_use]
-    pub fn check(&self) -> Check {
-        let found = self.found.borrow();
-        let told = found.mixups.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        if told.is_empty() {
-            Check::new("names", None)
-        } else if found.mixups.iter().any(|mixup| mixup.is_against(self.own)) {
-            Check::new("names", Some(told))
-        } else {
-            Check::warning("names", told)
-        }
-    }
-}
-
-/// Says in the log what is new.
-fn tell(mixed_up: &watch::Sender<Found>, found: Found) {
-    mixed_up.send_if_modified(|known| {
-        let new = found.mixups.iter().filter(|mixup| !known.mixups.contains(mixup));
-        new.for_each(|mixup| tracing::error!("{mixup}"));
-        if found.mixups.is_empty() && !known.mixups.is_empty() {
-            tracing::info!("every name is one process's again");
-        }
-        let is_news = *known != found;
-        *known = found;
-        is_news
-    });
-}
-
-/// What the answers to one announcement show, by the URLs that were asked.
-fn mixups_of(answers: &[(String, Announced)]) -> Vec<Mixup> {
-    let mut mixups = Vec::new();
-    for (index, (url, one)) in answers.iter().enumerate() {
-        for (other_url, other) in &answers[index + 1..] {
-            let (listed, rival) = (one.acceptor.clone(), other.acceptor.clone());
-            if listed.instance == rival.instance {
-                let urls = [url.clone(), other_url.clone()];
-                mixups.push(Mixup::SameAcceptor { name: listed.name, urls });
-            } else if listed.name == rival.name {
-                mixups.push(Mixup::SameName(NameConflict { listed, rival }));
-            }
-        }
-    }
-    // Who came later is what most say: an acceptor that has restarted does not know.
-    let told: Vec<&NameConflict> =
-        answers.iter().flat_map(|(_, answer)| &answer.conflicts).collect();
-    let count = |conflict: &NameConflict| told.iter().filter(|other| **other == conflict).count();
-    let mut by_name: BTreeMap<&Name, &NameConflict> = BTreeMap::new();
-    for conflict in &told {
-        let most = by_name.entry(&conflict.listed.name).or_insert(conflict);
-        if count(conflict) > count(most) {
-            *most = conflict;
-        }
-    }
-    mixups.extend(by_name.into_values().cloned().map(Mixup::SameName));
-    mixups
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::Directory;
-
-    fn member(name: &str, instance: u64) -> Member {
-        let name: Name = name.parse().unwrap();
-        Member {
-            name,
-            service: Service::Replica,
-            url: "http://127.0.0.1:1".into(),
-            instance: Instance(instance),
-        }
-    }
-
-    fn answer(url: &str, acceptor: Member, conflicts: &[NameConflict]) -> (String, Announced) {
-        let (directory, conflicts) = (Directory::default(), conflicts.to_vec());
-        let (cluster, is_contested) = (None, false);
-        (url.to_owned(), Announced { cluster, acceptor, directory, conflicts, is_contested })
-    }
-
-    fn mixups(own: u64, mixups: Vec<Mixup>) -> Mixups {
-        let found = Found { mixups, is_contested: false };
-        Mixups { own: Instance(own), found: watch::channel(found).1 }
-    }
-
-    #[test]
-    fn an_acceptor_that_is_listed_twice_is_named_with_both_its_addresses() {
-        let answers = [
-            answer("http://a:1", member("acceptor-1", 1), &[]),
-            answer("http://b:1", member("acceptor-2", 2), &[]),
-            answer("http://c:1", member("acceptor-1", 1), &[]),
-        ];
-        let urls = ["http://a:1".to_owned(), "http://c:1".to_owned()];
-        let name = "acceptor-1".parse().unwrap();
-        let found = mixups_of(&answers);
-        assert_eq!(found, [Mixup::SameAcceptor { name, urls }]);
-        assert!(found[0].to_string().starts_with("http://a:1 and http://c:1 are the same"));
-        assert_eq!(mixups(1, found).check().result, Ok(()), "a warning");
-    }
-
-    #[test]
-    fn two_of_one_name_are_told_once_and_the_later_one_is_not_ready() {
-        let conflict =
-            NameConflict { listed: member("replica-1", 7), rival: member("replica-1", 8) };
-        let told = std::slice::from_ref(&conflict);
-        let NameConflict { listed, rival } = conflict.clone();
-        let restarted = [NameConflict { listed: rival, rival: listed }];
-        let answers = [
-            answer("http://d:1", member("acceptor-4", 4), &restarted),
-            answer("http://a:1", member("acceptor-1", 1), told),
-            answer("http://b:1", member("acceptor-2", 2), told),
-            answer("http://c:1", member("acceptor-2", 3), &[]),
-        ];
-        let acceptors =
-            NameConflict { listed: member("acceptor-2", 2), rival: member("acceptor-2", 3) };
-        let expected = [acceptors, conflict].map(Mixup::SameName);
-        let found = mixups_of(&answers);
-        assert_eq!(found, expected);
-        let known = mixups(7, found.clone());
-        assert!(known.check().result.is_ok() && known.check().warning.is_some());
-        assert!(
-            mixups(8, found.clone()).check().result.unwrap_err().contains("by the name replica-1")
-        );
-        assert!(known.is_name_own() && !mixups(8, found).is_name_own());
-        let contested = Found { mixups: Vec::new(), is_contested: true };
-        let contested = Mixups { own: Instance(7), found: watch::channel(contested).1 };
-        assert!(!contested.is_name_own(), "who had it a moment ago may live");
-        assert_eq!(contested.check(), Check::new("names", None));
     }
 }

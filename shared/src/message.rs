@@ -63,6 +63,7 @@ use crate::ids::{
     Ballot, BatchNumber, ClusterId, CoordinatorId, Epoch, Instance, LogFormat, Name, Slot,
 };
 
+mod acceptors;
 mod cluster;
 mod members;
 mod primary;
@@ -71,6 +72,7 @@ mod succession;
 mod value;
 mod vote;
 
+pub use acceptors::*;
 pub use cluster::*;
 pub use members::*;
 pub use primary::*;

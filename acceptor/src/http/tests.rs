@@ -3,6 +3,7 @@
 use axum::response::IntoResponse as _;
 
 use super::*;
+use crate::handle::Refusal;
 
 #[tokio::test]
 async fn a_page_holds_its_place_until_it_is_sent() {

@@ -12,7 +12,7 @@ use shared::random;
 use crate::acceptor::{Acceptor, Limits, Record};
 use crate::log::disk::Disk;
 use crate::log::error::LogError;
-use crate::log::recovery::list;
+use crate::log::recovery::folder::list;
 use crate::log::{Log, Options};
 
 /// Makes the log of a new acceptor, of no cluster, for a state in which all slots below one

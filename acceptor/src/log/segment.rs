@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use shared::datadir::Kept;
+use shared::datadir::kept::Kept;
 
 use crate::log::disk::{Disk, DiskError};
 use crate::log::frame::{BLOCK, Chain, FrameHeader, Kind, SEGMENT_HEADER, SegmentHeader};

@@ -2,6 +2,7 @@ use std::net::Ipv4Addr;
 
 use governor::clock::FakeRelativeClock;
 
+use super::admission::{KEPT, LATELY};
 use super::*;
 
 const PLACES: usize = 16;

@@ -1,3 +1,6 @@
+mod health;
+mod primary;
+
 use std::time::Duration;
 
 use shared::ids::{Epoch, Instance, Slot};
@@ -146,16 +149,6 @@ fn reads_take_turns_exactly() {
 }
 
 #[test]
-fn mutations_go_to_the_primary_and_take_no_turn_from_reads() {
-    let mut pool = pool_of(3);
-    let first = pick(&mut pool, Intent::Read).unwrap();
-    for _ in 0..5 {
-        assert_eq!(pick(&mut pool, Intent::Mutation), Some(1));
-    }
-    assert_eq!(pick(&mut pool, Intent::Read), Some(first % 3 + 1));
-}
-
-#[test]
 fn an_unhealthy_endpoint_loses_its_turns_and_the_others_share_them() {
     let mut pool = pool_of(3);
     fail(&mut pool, 2);
@@ -232,97 +225,6 @@ fn a_replica_that_never_was_current_is_behind() {
 }
 
 #[test]
-fn while_no_primary_is_known_mutations_go_to_who_reaches_the_acceptors() {
-    let mut pool = pool_of(3);
-    for (number, reads) in [(1, Reads::Local), (2, Reads::Current), (3, Reads::Local)] {
-        say(&mut pool, number, reads);
-    }
-    assert_eq!((pool.primary(), pick(&mut pool, Intent::Mutation)), (None, Some(2)));
-}
-
-#[test]
-fn one_failure_alone_changes_nothing() {
-    let mut pool = pool_of(1);
-    for _ in 0..3 {
-        let id = id_of(&pool, 1);
-        assert_eq!(checked(&mut pool, id, None), None);
-        assert_eq!(checked(&mut pool, id, report(Role::Primary, 1)), None);
-        assert!(pool.is_able(id, Intent::Read, To::Take));
-    }
-}
-
-#[test]
-fn failed_requests_count_against_an_endpoint_like_failed_checks() {
-    let mut pool = pool_of(1);
-    let target = begin(&mut pool, Intent::Read, &[]).unwrap();
-    assert_eq!(finish(&mut pool, target.id, Outcome::Failed), None);
-    assert_eq!(fail(&mut pool, 1), Some(Health::Unhealthy));
-    assert_eq!(pool.healthy(), 0);
-}
-
-#[test]
-fn an_answered_request_forgives_earlier_failures() {
-    let mut pool = pool_of(1);
-    fail(&mut pool, 1);
-    let target = begin(&mut pool, Intent::Read, &[]).unwrap();
-    finish(&mut pool, target.id, Outcome::Answered);
-    assert_eq!(fail(&mut pool, 1), None);
-    assert!(pool.is_able(target.id, Intent::Read, To::Take));
-}
-
-#[test]
-fn an_abandoned_request_says_nothing_of_its_endpoint() {
-    let mut pool = pool_of(1);
-    fail(&mut pool, 1);
-    let target = begin(&mut pool, Intent::Read, &[]).unwrap();
-    assert_eq!(finish(&mut pool, target.id, Outcome::Abandoned), None);
-    assert_eq!(fail(&mut pool, 1), Some(Health::Unhealthy));
-}
-
-#[test]
-fn only_good_checks_in_a_row_revive_an_endpoint() {
-    let mut pool = pool_of(1);
-    let late = begin(&mut pool, Intent::Read, &[]).unwrap();
-    let id = late.id;
-    fail(&mut pool, 1);
-    fail(&mut pool, 1);
-    assert_eq!(
-        finish(&mut pool, id, Outcome::Answered),
-        None,
-        "an answer says that a process lives, not that it serves"
-    );
-    assert_eq!(checked(&mut pool, id, report(Role::Primary, 1)), None);
-    assert_eq!(checked(&mut pool, id, None), None);
-    assert_eq!(
-        checked(&mut pool, id, report(Role::Primary, 1)),
-        None,
-        "the failure between them starts the count again"
-    );
-    assert_eq!(checked(&mut pool, id, report(Role::Primary, 1)), Some(Health::Healthy));
-}
-
-#[test]
-fn a_new_endpoint_waits_for_its_first_good_check() {
-    let mut pool = Pool::new(rules());
-    set_replicas(&mut pool, &[replica(1)]);
-    assert_eq!(pick(&mut pool, Intent::Read), None);
-    assert_eq!(pick(&mut pool, Intent::Mutation), None);
-    let id = id_of(&pool, 1);
-    assert_eq!(checked(&mut pool, id, report(Role::Backup, 0)), Some(Health::Healthy));
-    assert_eq!(pick(&mut pool, Intent::Read), Some(1));
-}
-
-#[test]
-fn nothing_healthy_means_nothing_is_picked() {
-    let mut pool = pool_of(2);
-    for number in [1, 1, 2, 2] {
-        fail(&mut pool, number);
-    }
-    assert_eq!(pick(&mut pool, Intent::Read), None);
-    assert_eq!(pick(&mut pool, Intent::Mutation), None);
-}
-
-#[test]
 fn an_endpoint_is_tried_once() {
     let mut pool = pool_of(3);
     for intent in [Intent::Read, Intent::Mutation] {
@@ -333,42 +235,6 @@ fn an_endpoint_is_tried_once() {
         tried.sort_unstable();
         assert_eq!(tried, [1, 2, 3].map(|number| id_of(&pool, number)), "{intent:?}");
     }
-}
-
-#[test]
-fn of_two_primaries_the_one_of_the_higher_epoch_is_asked() {
-    let mut pool = pool_of(3);
-    let second = id_of(&pool, 2);
-    checked(&mut pool, second, report(Role::Primary, 2));
-    assert_eq!(pool.primary(), Some(second));
-}
-
-#[test]
-fn a_primary_is_not_asked_once_a_backup_knows_of_a_later_epoch() {
-    let mut pool = pool_of(3);
-    let third = id_of(&pool, 3);
-    checked(&mut pool, third, report(Role::Backup, 2));
-    assert_eq!(pool.primary(), None);
-    let mut asked: Vec<u64> = (0..3).map(|_| pick(&mut pool, Intent::Mutation).unwrap()).collect();
-    asked.sort_unstable();
-    assert_eq!(
-        asked,
-        [1, 2, 3],
-        "while no primary is known, mutations take turns over all that may forward them"
-    );
-}
-
-#[test]
-fn an_unhealthy_primary_is_no_primary_and_its_epoch_counts_for_nothing() {
-    let mut pool = pool_of(2);
-    let first = id_of(&pool, 1);
-    let second = id_of(&pool, 2);
-    checked(&mut pool, first, report(Role::Primary, 9));
-    checked(&mut pool, second, report(Role::Primary, 2));
-    assert_eq!(pool.primary(), Some(first));
-    fail(&mut pool, 1);
-    fail(&mut pool, 1);
-    assert_eq!(pool.primary(), Some(second));
 }
 
 #[test]

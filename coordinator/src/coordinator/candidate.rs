@@ -10,7 +10,8 @@ use shared::message::{Phase, Prepare, PrepareReply, Roster, SuccessionRequest, W
 use super::{Believed, Coordinator, State};
 use crate::effect::{AcceptorIndex, Effect, PollNumber, Reason, Timer};
 use crate::election::{Standby, Verdict, verdict};
-use crate::membership::{ForeignAcceptor, Recorded};
+use crate::membership::Recorded;
+use crate::membership::foreign::ForeignAcceptor;
 use crate::phase1::{PageOutcome, Phase1};
 
 impl Coordinator {

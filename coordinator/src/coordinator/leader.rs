@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::effect::{AcceptorIndex, Effect, Reason, RequestId, Timer};
 use crate::election::Standby;
 use crate::liveness::Liveness;
-use crate::membership::ForeignAcceptor;
+use crate::membership::foreign::ForeignAcceptor;
 use crate::phase1::Promised;
 use crate::phase2::{Join, Phase2, Resolved};
 use crate::replicas::trimming::{Fill, trim_below};

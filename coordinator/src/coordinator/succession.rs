@@ -20,7 +20,8 @@ use super::wanted::Resolved;
 use super::{Coordinator, State};
 use crate::effect::{AcceptorIndex, Effect, Reason, RequestId, Survey};
 use crate::election::Standby;
-use crate::membership::{ForeignAcceptor, Novelty};
+use crate::membership::Novelty;
+use crate::membership::foreign::ForeignAcceptor;
 use crate::replicas::trimming::not_durable_at;
 use crate::succession::{Handover, Stage};
 

@@ -2,7 +2,7 @@
 
 use coordinator::coordinator::Waiting;
 use coordinator::effect::{Effect, Input, Reason, Timer};
-use coordinator::membership::ForeignAcceptor;
+use coordinator::membership::foreign::ForeignAcceptor;
 use coordinator::membership::formation::FormationError;
 use shared::ids::{AcceptorId, CoordinatorId, Draw, Instance, Slot};
 use shared::message::{Marks, Nack, Phase, PrepareReply, Stranger, Watermarks};

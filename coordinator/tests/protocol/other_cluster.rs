@@ -1,7 +1,7 @@
 //! All acceptors of a cluster lose their data while a coordinator lives.
 
 use coordinator::effect::{Effect, Input, Timer};
-use coordinator::membership::WrongCluster;
+use coordinator::membership::foreign::WrongCluster;
 use shared::ids::{AcceptorId, BatchNumber, ClusterId, Epoch, Slot};
 use shared::message::{Phase, Proposal, ProposalReply, Roster, Watermarks};
 

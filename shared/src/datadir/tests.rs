@@ -1,5 +1,6 @@
 //! Who a data directory belongs to, and what it is taken for.
 
+use super::identity::IDENTITY_NEW;
 use super::*;
 
 fn name(text: &str) -> Name {

@@ -1,12 +1,14 @@
 //! What clients make up to ask for, and what they remember of the answers: the newest
 //! revision of each key, so that a compare-and-swap succeeds about as often as it fails.
 
+mod learn;
+
 use std::collections::BTreeMap;
 
 use super::access::ROOT;
 use super::{
-    AccessAnswer, AccessCall, AccessDeed, Answer, Call, Consistency, Guard, Key, Listing, Order,
-    Step, StepResult, Taken, TenureAnswer, TenureCall, Transaction, Value,
+    AccessCall, AccessDeed, Call, Consistency, Guard, Key, Listing, Order, Step, TenureCall,
+    Transaction, Value,
 };
 use crate::random::{MILLION, Random};
 
@@ -136,9 +138,6 @@ const LOCKS: [&str; 2] = ["l", "m"];
 pub const LEASED_PREFIX: &str = "leased/";
 /// Which they are.
 const LEASED: [&str; 2] = ["leased/1", "leased/2"];
-/// So many leases a client uses.
-const LEASES: usize = 3;
-
 impl Generator {
     /// The newest revision that its client has heard of.
     #[must_use]
@@ -269,93 +268,6 @@ impl Generator {
             (_, Some(revision)) => Guard::Revision(*revision),
         }
     }
-
-    /// Remembers what its client heard of a call.
-    pub fn learn(&mut self, call: &Call, revision: u64, answer: &Answer) {
-        self.newest = self.newest.max(revision);
-        match (call, answer) {
-            // Comparisons are made with the present.
-            (Call::Read { at: Some(_), .. } | Call::List { at: Some(_), .. }, _) => {}
-            (Call::Read { key, .. }, Answer::Read(seen)) => {
-                self.see(key, seen.map(|seen| seen.modified));
-            }
-            (Call::List { .. }, Answer::Listed(page)) => {
-                page.items.iter().for_each(|(key, seen)| self.see(key, Some(seen.modified)));
-            }
-            (Call::Put { key, .. }, Answer::Put) => self.see(key, Some(revision)),
-            (Call::Put { key, .. } | Call::Delete { key, .. }, _) => self.see(key, None),
-            (Call::DeletePrefix { prefix } | Call::Rollback { prefix, .. }, _) => {
-                self.forget(prefix);
-            }
-            (Call::Transaction(transaction), Answer::Transaction(taken)) => {
-                self.learn_steps(transaction.branch(taken.succeeded), revision, taken);
-            }
-            (Call::Access(AccessCall { deed: AccessDeed::Put { key, .. }, .. }), answer) => {
-                if *answer == Answer::Access(AccessAnswer::Put) {
-                    self.see(key, Some(revision));
-                }
-            }
-            (
-                Call::Transaction(_) | Call::Append { .. } | Call::Compact { .. } | Call::Access(_),
-                _,
-            ) => {}
-            (Call::Tenure(call), Answer::Tenure(answer)) => {
-                self.learn_tenure(call, revision, *answer);
-            }
-            (Call::Tenure(_), _) => {}
-            (Call::Read { .. } | Call::List { .. }, _) => {}
-        }
-    }
-
-    fn learn_tenure(&mut self, call: &TenureCall, revision: u64, answer: TenureAnswer) {
-        match (call, answer) {
-            (_, TenureAnswer::Granted) => {
-                self.leases.push(revision);
-                let surplus = self.leases.len().saturating_sub(LEASES);
-                self.leases.drain(..surplus);
-            }
-            (TenureCall::Acquire { lock, .. }, TenureAnswer::Held(fence)) => {
-                self.fences.insert(Key::clone(lock), fence);
-            }
-            (TenureCall::Acquire { lock, lease, .. }, TenureAnswer::Waits(since)) => {
-                self.waits.push((Key::clone(lock), *lease, since));
-                let surplus = self.waits.len().saturating_sub(LEASES);
-                self.waits.drain(..surplus);
-            }
-            (TenureCall::FencedPut { key, .. }, TenureAnswer::Put) => {
-                self.see(key, Some(revision));
-            }
-            _ => {}
-        }
-    }
-
-    fn learn_steps(&mut self, steps: &[Step], revision: u64, taken: &Taken) {
-        for (step, result) in steps.iter().zip(&taken.results) {
-            match (step, result) {
-                (Step::Put { key, .. }, _) => self.see(key, Some(revision)),
-                (Step::Delete { key }, _) => self.see(key, None),
-                (Step::DeletePrefix { prefix }, _) => self.forget(prefix),
-                (Step::Read { key }, StepResult::Read(version)) => {
-                    self.see(key, version.map(|version| version.modified));
-                }
-                (Step::List { .. }, StepResult::Listed { items, .. }) => {
-                    items.iter().for_each(|(key, it)| self.see(key, Some(it.modified)));
-                }
-                (Step::Read { .. } | Step::List { .. }, _) => {}
-            }
-        }
-    }
-
-    fn forget(&mut self, prefix: &str) {
-        self.seen.retain(|key, _| !key.starts_with(prefix));
-    }
-
-    fn see(&mut self, key: &Key, modified: Option<u64>) {
-        match modified {
-            Some(revision) => self.seen.insert(Key::clone(key), revision),
-            None => self.seen.remove(key),
-        };
-    }
 }
 
 /// So many tokens there are beside the first, and policies.
@@ -419,54 +331,4 @@ fn listing(random: &mut Random, names: &Names) -> Listing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::operations::Reference;
-
-    fn names() -> Names {
-        let keys = |keys: &[&str]| keys.iter().map(|key| Key::from(*key)).collect();
-        Names {
-            keys: keys(&["a", "ab", "b"]),
-            listed: keys(&["", "a"]),
-            deleted: keys(&["a"]),
-            page: Some(2),
-        }
-    }
-
-    #[test]
-    fn every_kind_is_made_up_and_comparisons_hold_about_as_often_as_not() {
-        let mut random = Random::new(1, 0);
-        let (mut generator, mut reference) = (Generator::default(), Reference::default());
-        let weights = Weights::new(&Kind::ALL.map(|kind| (kind, 1)));
-        let (mut held, mut failed, mut kinds) = (0, 0, std::collections::BTreeSet::new());
-        for number in 1..=2_200 {
-            let call = generator.generate(&mut random, &weights, &names(), Value::new(number, 0));
-            let executed = reference.execute(&call);
-            generator.learn(&call, executed.revision, &executed.answer);
-            if call.guard() != Guard::Always {
-                let counter =
-                    if executed.answer == Answer::GuardFailed { &mut failed } else { &mut held };
-                *counter += 1;
-            }
-            let name = format!("{call:?}");
-            kinds.insert((
-                name.split(' ').next().map(str::to_owned),
-                call.reads().map(|(at, consistency)| {
-                    (at.is_some(), consistency == Consistency::Linearizable)
-                }),
-                call.guard() == Guard::Always,
-            ));
-        }
-        assert!(held > 150 && failed > 50, "{held} held, {failed} failed");
-        assert_eq!(kinds.len(), 26, "{kinds:?}");
-    }
-
-    #[test]
-    fn a_kind_without_a_weight_is_not_made_up() {
-        let mut random = Random::new(1, 0);
-        let weights = Weights::new(&[(Kind::Put, 1)]);
-        let mut draw =
-            || Generator::default().generate(&mut random, &weights, &names(), Value::new(1, 0));
-        assert!((0..100).all(|_| matches!(draw(), Call::Put { guard: Guard::Always, .. })));
-    }
-}
+mod tests;

@@ -1,31 +1,26 @@
 //! The clients: each calls one replica at a time, waits as long as its patience lasts,
 //! and remembers what it heard.
 
+mod answers;
+mod draw;
 pub mod holder;
 pub mod request;
 
 use std::time::Duration;
 
-use shared::ids::Slot;
-
 use crate::operations::generate::{Generator, Kind, Names};
-use crate::operations::{Answer, Call, Guard, Key, Operation, OperationId, Outcome, Time, Value};
+use crate::operations::{Call, Operation, OperationId, Outcome, Time};
 
-use self::holder::{Holder, Renewal};
+use self::draw::names;
+use self::holder::Holder;
 use self::request::{Asker, Request, Sent};
 use super::process::{Life, NodeId};
 use crate::random::Random;
 use crate::simulation::environment::Environment;
-use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::{ClientEvent, Event};
 use crate::simulation::environment::message::{CallId, Message};
 use crate::simulation::plan::{Plan, Workload};
 use crate::simulation::run::HEALING_LIMIT;
-
-/// Some keys begin with others, so that prefixes matter.
-const KEYS: [&str; 6] = ["a", "ab", "b", "abc", "ba", "c"];
-const PREFIXES: [&str; 4] = ["a", "ab", "b", ""];
-
 /// A client's streams of randomness.
 const FIRST_STREAM: u64 = 1 << 16;
 
@@ -219,27 +214,6 @@ impl Client {
         }
     }
 
-    /// An answer came; one that comes after it was given up for is not heard.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "all other messages are never sent here, which is a panic"
-    )]
-    pub fn on_message(&mut self, env: &mut Environment, message: Message) {
-        let (call, outcome) = match message {
-            Message::Answer(call, outcome) => (call, outcome),
-            Message::Refused(request) => match *request {
-                Message::Call(call, _) => (call, Outcome::NotApplied),
-                other => unreachable!("a client does not send {}", other.name()),
-            },
-            other => unreachable!("nobody sends a client {}", other.name()),
-        };
-        let is_waited_for =
-            |pending: &Pending| pending.id() == call && pending.wait == Wait::Answer;
-        if self.pending.as_ref().is_some_and(is_waited_for) {
-            self.end(env, outcome);
-        }
-    }
-
     fn call(&mut self, env: &mut Environment) {
         let is_over = |holder: &Holder| holder.is_over(env.queue.now());
         let has_had_enough =
@@ -266,12 +240,6 @@ impl Client {
         let (called, repeats, wait) = (env.time(), 0, Wait::Answer);
         let pending = Pending { operation, called, call, sent, repeats, wait };
         self.send(env, pending);
-    }
-
-    /// What it knows to be executed: not always the latest.
-    fn draw_since(&mut self, env: &Environment) -> Slot {
-        let executed_below = env.observer.golden().state().meta().executed_below;
-        Slot(executed_below.0.saturating_sub(self.random.magnitude_of(1, 1_000) - 1))
     }
 
     fn call_again(&mut self, env: &mut Environment) {
@@ -303,150 +271,8 @@ impl Client {
         env.queue.after(patience, Event::Client(self.number, ClientEvent::GiveUp(id)));
     }
 
-    /// Anything, while it works; once all is healed what it must be able to do.
-    fn draw_call(&mut self, operation: OperationId) -> Call {
-        let bytes = self.random.between(0, self.workload.value_bytes);
-        let value = Value::new(operation.0, usize::try_from(bytes).expect("small"));
-        match (self.stage, &self.holder) {
-            (Stage::Working, Some(holder)) => {
-                holder.call(Key::clone(self.random.pick(&self.names.keys)), value)
-            }
-            (Stage::Working, None) => self.generator.generate(
-                &mut self.random,
-                &self.workload.weights,
-                &self.names,
-                value,
-            ),
-            (Stage::MustWrite, _) => {
-                let key = Key::clone(self.random.pick(&self.names.keys));
-                Call::Put { key, value, guard: Guard::Always }
-            }
-            (Stage::MustRead | Stage::Done, _) => {
-                let key = self.random.pick(&self.names.keys);
-                match self.unread().1 {
-                    Reading::Linearizable => Call::read(key),
-                    Reading::Local => Call::read_locally(key, self.generator.newest()),
-                }
-            }
-        }
-    }
-
-    /// Any, while it works; once all is healed one that answers to a write, as a balancer
-    /// does, for others may stay dead; and then each that lives, to read. Who has to be
-    /// answered in time asks one that answers all the while.
-    fn draw_replica(&mut self) -> NodeId {
-        match self.stage {
-            Stage::Working if self.holder.is_none() => {
-                self.asked =
-                    u8::try_from(self.random.below(u64::from(self.replicas))).expect("small")
-            }
-            Stage::MustRead => return self.unread().0,
-            Stage::Working | Stage::MustWrite | Stage::Done => {}
-        }
-        NodeId::Replica(self.asked)
-    }
-
     fn unread(&self) -> (NodeId, Reading) {
         *self.unread.last().expect("it is done once it has read at all of them")
-    }
-
-    fn end(&mut self, env: &mut Environment, outcome: Outcome) {
-        let Some(pending) = self.pending.take() else { return };
-        // That this attempt was refused says nothing of those before it.
-        let is_open = pending.repeats > 0 && outcome == Outcome::NotApplied;
-        let outcome = if is_open { Outcome::Unknown } else { outcome };
-        let may_be_sent_again = match pending.sent {
-            Sent::Once => false,
-            Sent::ByKey => true,
-            Sent::ByName(_) => pending.repeats < MOST_REPEATS,
-        };
-        let is_sent_again = may_be_sent_again && self.stage == Stage::Working;
-        if is_sent_again && outcome == Outcome::Unknown {
-            self.asked = (self.asked + 1) % self.replicas;
-            self.pending = Some(Pending { wait: Wait::Pause, ..pending });
-            return self.think(env);
-        }
-        if pending.repeats > 0 && outcome.is_answered() {
-            env.coverage.hit(match pending.sent {
-                Sent::Once | Sent::ByKey => Reached::AnsweredAgain,
-                Sent::ByName(_) => Reached::AnsweredByName,
-            });
-        }
-        let Pending { operation, called, call, wait, .. } = pending;
-        if let Outcome::Answered { revision, answer } = &outcome {
-            self.generator.learn(&call, *revision, answer);
-            if let Some(holder) = &mut self.holder {
-                let at = Renewal { asked: Duration::from_nanos(called), answered: env.queue.now() };
-                holder.learn(&call, *revision, answer, at);
-            }
-            self.advance(&call);
-        } else {
-            self.asked = (self.asked + 1) % self.replicas;
-        }
-        if call.is_mutation() {
-            match outcome {
-                Outcome::Unknown => env.coverage.hit(Reached::Unresolved),
-                Outcome::NotApplied => {
-                    env.coverage.hit(Reached::NotApplied);
-                    env.observer.not_applied(operation);
-                }
-                Outcome::Answered { answer: Answer::GuardFailed, .. } => {
-                    env.coverage.hit(Reached::GuardFailed)
-                }
-                Outcome::Answered { answer: Answer::Transaction(ref taken), .. } => {
-                    if !taken.succeeded {
-                        env.coverage.hit(Reached::TransactedOtherwise);
-                    } else if taken.wrote {
-                        env.coverage.hit(Reached::Transacted);
-                    }
-                }
-                Outcome::Answered { answer: Answer::Appended, .. } => {
-                    env.coverage.hit(Reached::Appended)
-                }
-                Outcome::Answered { answer: Answer::RolledBack { restored, deleted }, .. } => {
-                    if restored + deleted > 0 {
-                        env.coverage.hit(Reached::MadeWhatItWas);
-                    }
-                }
-                Outcome::Answered { answer: Answer::Compacted { .. }, .. } => {
-                    env.coverage.hit(Reached::Compacted)
-                }
-                Outcome::Answered { answer: Answer::Gone { .. }, .. } => {
-                    env.coverage.hit(Reached::HistoryGone)
-                }
-                Outcome::Answered { .. } => {}
-            }
-        }
-        if env.trace.is_text_kept() {
-            env.trace.line(
-                env.queue.now(),
-                format_args!("{} {operation:?} {call:?} -> {outcome:?}", self.id),
-            );
-        }
-        let (returned, is_answered) = (env.time(), outcome.is_answered());
-        self.history.push(Operation { id: operation, called, call, returned, outcome });
-        // It calls again by itself where that was to be an attempt.
-        if self.stage == Stage::Done || wait != Wait::Answer {
-            return;
-        }
-        match &self.holder {
-            Some(holder) if self.stage == Stage::Working => {
-                let pause = holder.pause(is_answered);
-                env.queue.after(pause, Event::Client(self.number, ClientEvent::Call));
-            }
-            Some(_) | None => self.think(env),
-        }
-    }
-
-    fn advance(&mut self, call: &Call) {
-        self.stage = match (self.stage, call) {
-            (Stage::MustWrite, Call::Put { .. }) => Stage::MustRead,
-            (Stage::MustRead, Call::Read { .. }) => {
-                self.unread.pop();
-                if self.unread.is_empty() { Stage::Done } else { Stage::MustRead }
-            }
-            (stage, _) => stage,
-        };
     }
 
     fn think(&mut self, env: &mut Environment) {
@@ -458,16 +284,5 @@ impl Client {
         };
         let wait = self.random.duration(low, high);
         env.queue.after(wait, Event::Client(self.number, ClientEvent::Call));
-    }
-}
-
-/// A listing has no pages: a replica's are SQL, which is not here.
-fn names(keys: usize) -> Names {
-    let prefixes = PREFIXES.map(Key::from).to_vec();
-    Names {
-        keys: KEYS[..keys].iter().map(|key| Key::from(*key)).collect(),
-        listed: prefixes.clone(),
-        deleted: prefixes,
-        page: None,
     }
 }

@@ -2,6 +2,8 @@
 
 mod acceptors;
 mod fetches;
+mod messages;
+mod perform;
 mod rare;
 
 use std::collections::BTreeMap;
@@ -13,11 +15,8 @@ use coordinator::coordinator::Coordinator;
 use coordinator::driver::outbox::OutboxLimits;
 use coordinator::effect::{AcceptorIndex, Effect, Input, RequestId, Survey, Timer};
 use replica::replica::event::Attempt;
-use shared::ids::{BatchNumber, CoordinatorId, Epoch, Generation, Instance};
-use shared::message::{
-    AcceptorsReply, AcceptorsRequest, Heartbeat, OfCluster, Phase, PrimaryReply, ProposalReply,
-    SlotValue, Succession, same_cluster,
-};
+use shared::ids::{BatchNumber, CoordinatorId, Epoch, Instance};
+use shared::message::{AcceptorsReply, AcceptorsRequest, Phase, ProposalReply};
 use shared::page::PageLimits;
 
 use acceptors::Line;
@@ -25,14 +24,13 @@ use fetches::Fetch;
 use rare::{Cause, News};
 
 use super::acceptor::{Fate, acceptor_at, url_of};
-use super::calls::{Calls, Met};
+use super::calls::Calls;
 use super::process::{CrashPoint, NodeId, Presence, Process};
 use crate::simulation::environment::Environment;
 use crate::simulation::environment::coverage::Reached;
 use crate::simulation::environment::event::{CallKind, Local};
-use crate::simulation::environment::message::{Copied, Delivery, Message, Return};
+use crate::simulation::environment::message::Return;
 use crate::simulation::plan::Plan;
-use crate::simulation::plan::faults::Moment;
 
 /// A coordinator. It keeps nothing over a restart.
 #[derive(Debug)]
@@ -241,69 +239,6 @@ impl CoordinatorNode {
         env.local(&self.process, lasts, Local::Surveyed);
     }
 
-    /// A message arrived.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "what is no request is an answer, or a panic there"
-    )]
-    pub fn on_message(&mut self, env: &mut Environment, delivery: Delivery) -> Fate {
-        let back = delivery.back();
-        let Delivery { from, call, message, copy, .. } = delivery;
-        match message {
-            request @ (Message::Propose(..)
-            | Message::AskPrimary(_)
-            | Message::Heartbeat(_)
-            | Message::Fetch(..))
-                if self.refuses(&request) =>
-            {
-                env.answer(&self.process, back, Message::Refused(Box::new(request)));
-                Fate::Alive
-            }
-            Message::Propose(attempt, proposal) => {
-                let (epoch, number) = (proposal.epoch, proposal.number);
-                let id =
-                    self.proposals.begin(self.now(env), Proposer { back, epoch, number, attempt });
-                self.watch(env);
-                let cause = if copy == Copied::Again { Cause::ProposalAgain } else { Cause::Usual };
-                self.step(env, Input::Proposal { id: RequestId(id), proposal }, cause)
-            }
-            Message::AskPrimary(request) => {
-                let number = self.number();
-                self.primary_requests.insert(number, back);
-                let input = Input::PrimaryRequest { id: RequestId(number), request };
-                self.step(env, input, Cause::Usual)
-            }
-            Message::Heartbeat(heartbeat) => self.on_heartbeat(env, back, heartbeat),
-            Message::Fetch(fetch, _, slot, wait_ms) => {
-                self.on_fetch(env, back, (fetch, slot, wait_ms));
-                Fate::Alive
-            }
-            answer => self.on_answer(env, (from, call, copy), answer),
-        }
-    }
-
-    fn on_heartbeat(&mut self, env: &mut Environment, back: Return, heartbeat: Heartbeat) -> Fate {
-        let cause = if heartbeat.nudge_below.is_some() { Cause::Nudge } else { Cause::Usual };
-        env.observer.heard(self.now(env), (self.process.id, back.to), &heartbeat);
-        let fate = self.step(env, Input::Heartbeat(heartbeat), cause);
-        if fate == Fate::Alive {
-            let reply = self.of_own_cluster(self.core.heartbeat_reply());
-            env.answer(&self.process, back, Message::HeartbeatReply(reply));
-        }
-        fate
-    }
-
-    /// Whether a request is of another cluster, or comes before this one is known.
-    fn refuses(&self, request: &Message) -> bool {
-        let theirs = request.cluster().expect("replicas say of which cluster they are");
-        same_cluster(self.core.cluster(), theirs).is_err()
-    }
-
-    fn of_own_cluster<T>(&self, content: T) -> OfCluster<T> {
-        let cluster = self.core.cluster().expect("nobody is answered before it is known");
-        OfCluster::new(cluster, content)
-    }
-
     /// The state, for those who watch.
     #[must_use]
     pub fn core(&self) -> &Coordinator {
@@ -350,122 +285,6 @@ impl CoordinatorNode {
                 env.alarm(&self.process, wait, Local::CallsDue(kind));
             }
         }
-    }
-
-    fn perform(&mut self, env: &mut Environment, effect: Effect) {
-        match effect {
-            Effect::PollWatermarks { to, poll } => self.poll(env, to, poll),
-            Effect::Prepare { to, message } => self.prepare(env, to, message),
-            Effect::Accept { to, message } => {
-                let epoch = self.core.status(self.now(env)).epoch;
-                if !env.observer.is_foreign(self.core.cluster()) {
-                    env.observer.allows_trimming(
-                        self.now(env),
-                        (self.process.id, epoch),
-                        message.trim_below,
-                    );
-                }
-                let is_stop = |value: &SlotValue| Succession::of_stop(&value.value).is_some();
-                if message.proposals.iter().any(is_stop) {
-                    env.spring(Moment::Stopped, self.process.id);
-                }
-                self.lines[to.0].outbox.push(message, &BTreeMap::new());
-            }
-            Effect::Arm { timer, after, jitter } => {
-                env.arm(&mut self.process, timer as u8, after, jitter)
-            }
-            Effect::ProposalReply { id, reply } => match self.proposals.answer(self.now(env), id.0)
-            {
-                Met::First(proposer) => {
-                    if matches!(reply, ProposalReply::Overloaded { .. }) {
-                        env.coverage.hit(Reached::Overloaded);
-                    }
-                    self.tell(env, proposer, reply);
-                }
-                Met::Again => panic!("{} answered proposal {id:?} twice", self.process.id),
-                // Its primary was told already that nothing is known.
-                Met::TooLate => {}
-            },
-            Effect::PrimaryReply { id, reply } => {
-                let back = self.primary_requests.remove(&id.0);
-                let back = back.expect("a request for another primary is answered once");
-                if let PrimaryReply::Refused(_) = reply {
-                    env.coverage.hit(Reached::SwitchOverRefused);
-                }
-                let reply = self.of_own_cluster(reply);
-                env.answer(&self.process, back, Message::PrimaryAnswered(reply));
-            }
-            // What was under way when its cluster ended is true of that one.
-            Effect::Chosen(_) if env.observer.is_foreign(self.core.cluster()) => {}
-            Effect::Chosen(entry) => env.observer.announced_chosen(&entry),
-            Effect::PhaseChanged(change) => {
-                self.lines.iter_mut().for_each(|line| line.outbox.clear());
-                if !env.observer.is_foreign(self.core.cluster()) {
-                    env.observer.phase_changed(self.process.id, &change, &mut env.coverage);
-                }
-                if change.to == Phase::Phase2 {
-                    env.spring(Moment::Led, self.process.id);
-                }
-                if env.trace.is_text_kept() {
-                    env.trace.line(env.queue.now(), format_args!("{} {change:?}", self.process.id));
-                }
-            }
-            Effect::VotesLost(why) => {
-                panic!(
-                    "invariant: no acceptor of a quorum forgets, and {} says {why}",
-                    self.process.id
-                )
-            }
-            Effect::ViewProposed { slot, view } => {
-                if env.trace.is_text_kept() {
-                    env.trace.line(
-                        env.queue.now(),
-                        format_args!("{} proposes {view:?} at {slot}", self.process.id),
-                    );
-                }
-            }
-            // Of what is said here nothing is false, but it may come before what bears it out.
-            Effect::ClaimRefused { .. } => {}
-            Effect::WrongCluster(wrong) => {
-                env.observer.ends_in_another_cluster(self.process.id, self.core.cluster(), wrong);
-                self.has_ended = true;
-            }
-            Effect::Survey { id, urls } => self.to_survey = Some((id, urls)),
-            Effect::Succession { to, request } => self.succession(env, to, request),
-            Effect::NewAcceptor { at, url } => {
-                assert_eq!(at.0, self.places.len(), "the place of a new acceptor");
-                self.places.push(acceptor_at(&url));
-                let limits = self.limits.expect("it has started");
-                self.lines.push(Line::new(limits, self.patience));
-            }
-            Effect::AcceptorsReply { id: _, reply } => self.answered = Some(reply),
-            Effect::SuccessionKnown(succession) => {
-                env.observer.invariant_a_stop_is_chosen(&succession);
-            }
-            Effect::Succeeded(succession) => {
-                env.observer.invariant_a_quorum_is_opened(&succession);
-                env.coverage.hit(Reached::Succeeded);
-                if succession.generation() > Generation(1) {
-                    env.coverage.hit(Reached::SucceededAgain);
-                }
-            }
-            Effect::RosterKnown(_) | Effect::ForeignAcceptor { .. } => {}
-            // What an acceptor said before it lost its disk, beside what others say now.
-            Effect::NotACluster(_) if env.observer.has_former() => {}
-            Effect::NotACluster(error) => {
-                panic!("{} found the acceptors to be no cluster: {error}", self.process.id)
-            }
-        }
-    }
-
-    fn tell(
-        &self,
-        env: &mut Environment,
-        Proposer { back, epoch, number, attempt }: Proposer,
-        reply: ProposalReply,
-    ) {
-        let reply = self.of_own_cluster(reply);
-        env.answer(&self.process, back, Message::Proposed(epoch, number, attempt, reply));
     }
 
     fn number(&mut self) -> u64 {

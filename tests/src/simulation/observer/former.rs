@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use coordinator::membership::WrongCluster;
+use coordinator::membership::foreign::WrongCluster;
 use shared::ids::ClusterId;
 
 use super::Observer;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use shared::ids::CoordinatorId;
-use shared::message::{Marks, Vote};
+use shared::message::{Marks, Promise, Vote};
 
 use super::*;
 use crate::simulation::run::failure::watch;
