@@ -198,6 +198,8 @@ pub struct Endpoint {
     pub order: Order,
     /// What its answers were like of late.
     pub record: Record,
+    /// When it said that no quorum of acceptors answers it any more, while that is so.
+    pub(super) quorum_lost: Option<Duration>,
     /// When it came back, while its share grows since.
     pub(super) back_since: Option<Duration>,
     /// What round-robin owes it.
@@ -224,6 +226,7 @@ impl Endpoint {
             counts,
             order,
             record: Record::default(),
+            quorum_lost: None,
             back_since: None,
             owed: 0,
             against: 0,

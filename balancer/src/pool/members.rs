@@ -72,6 +72,12 @@ impl Pool {
             Some(report) => {
                 endpoint.counts.checks += 1;
                 endpoint.knows_names = report.requests_from.is_some();
+                let had_quorum = endpoint.report.as_ref().is_some_and(|it| it.quorum_answers);
+                endpoint.quorum_lost = match endpoint.quorum_lost {
+                    _ if report.quorum_answers => None,
+                    None if had_quorum => Some(now),
+                    lost => lost,
+                };
                 endpoint.report = Some(report);
                 let before = endpoint.health;
                 let changed = endpoint.succeeded(thresholds);

@@ -77,6 +77,17 @@ impl Pool {
         self.reports().filter(|(_, report)| report.quorum_answers).count()
     }
 
+    /// Whether a quorum of acceptors answered some healthy endpoint a moment ago: while other
+    /// acceptors take over it may be none, and is one again once replicas have followed.
+    #[must_use]
+    pub fn lost_quorum_lately(&self, now: Duration) -> bool {
+        const LATELY: Duration = Duration::from_secs(2);
+        let is_late = |lost: Duration| now.saturating_sub(lost) < LATELY;
+        self.endpoints.values().any(|endpoint| {
+            endpoint.health == Health::Healthy && endpoint.quorum_lost.is_some_and(is_late)
+        })
+    }
+
     /// The endpoints that the operator has drained.
     pub fn drained(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.values().filter(|endpoint| endpoint.order.service == Service::Drained)

@@ -148,10 +148,14 @@ impl Proxy {
     }
 
     /// Whether it may pass by itself that no replica is able to answer: not where healthy
-    /// ones say that they have no quorum, or cannot get what was chosen, nor where the
-    /// operator has drained all.
+    /// ones have said for a while that they have no quorum, or cannot get what was chosen, nor
+    /// where the operator has drained all.
     fn may_become_able(&self) -> bool {
+        let now = self.endpoints.now();
         self.endpoints.read(|pool| {
+            if pool.lost_quorum_lately(now) {
+                return true;
+            }
             let drained = pool.drained().count();
             let serving = pool.endpoints().count() - drained;
             let healthy_drained =

@@ -201,6 +201,11 @@ impl Balancer {
         self.until(|_| self.endpoints.waiting() == requests).await;
     }
 
+    /// Time as the pool counts it.
+    pub(super) fn now(&self) -> Duration {
+        self.endpoints.now()
+    }
+
     /// Waits until the pool is as wished.
     pub(super) async fn until(&self, condition: impl Fn(&Pool) -> bool) {
         let wait = async {

@@ -14,6 +14,7 @@ use shared::problem::Problem;
 use super::fake::{Fake, Reply};
 use super::harness::{Setup, problem};
 use super::successor::{GAP, Successor, no_primary};
+use crate::pool::{Intent, To};
 
 #[tokio::test]
 async fn a_mutation_without_a_primary_waits_for_the_next_one() {
@@ -134,4 +135,30 @@ async fn a_balancer_that_ends_lets_nobody_wait() {
     let (answer, ()) = tokio::join!(balancer.put("/v1/kv/k", "value"), ending);
     assert_eq!(answer.problem(), problem("unavailable", 503, Some("not_applied")));
     assert!(began.elapsed() < Duration::from_secs(5), "after {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_read_waits_for_the_quorum_that_was_there_a_moment_ago() {
+    let one = Fake::start(1, |_| Reply::ok("one")).await;
+    let balancer = Setup::with_patient_checks().start(&[&one]).await;
+    one.set_quorum_answers(false);
+    balancer.until(|pool| pool.able(Intent::Read, To::Take) == 0).await;
+    let follows = async {
+        balancer.until_waiting(1).await;
+        one.set_quorum_answers(true);
+    };
+    let (answer, ()) = tokio::join!(balancer.get("/v1/kv/k"), follows);
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "one"));
+}
+
+#[tokio::test]
+async fn a_quorum_that_has_been_gone_for_a_while_is_not_waited_for() {
+    let one = Fake::start(1, |_| Reply::ok("one")).await;
+    let balancer = Setup::with_patient_checks().start(&[&one]).await;
+    one.set_quorum_answers(false);
+    balancer.until(|pool| pool.with_quorum() == 0).await;
+    balancer.until(|pool| !pool.lost_quorum_lately(balancer.now())).await;
+    let answer = balancer.get("/v1/kv/k").await;
+    assert_eq!(answer.problem(), problem("no-quorum", 503, None));
+    assert_eq!(balancer.get("/v1/status").await.json()["waiting"], 0);
 }
