@@ -62,7 +62,7 @@ const WATERMARKS: &str = "/v1/watermarks";
 /// times that in JSON. Bytes.
 const ACCEPT_BYTES: usize = 32 << 20;
 
-/// The longest [`Prepare`] or [`Announcement`]. Bytes.
+/// The longest [`Prepare`] or [`Announcement`](shared::message::Announcement). Bytes.
 const SMALL_BYTES: usize = 4 << 10;
 
 /// The longest [`SuccessionRequest`]: two rosters with their addresses. Bytes.

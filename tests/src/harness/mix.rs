@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 
 use super::cluster::{Cluster, until_reached};
 use super::recorder::{Ask, Recorder, TIMEOUT};
-use crate::operations::generate::{Generator, Kind, LEASED_PREFIX, Names, Weights};
+use crate::operations::generate::kind::{Kind, Weights};
+use crate::operations::generate::{Generator, LEASED_PREFIX, Names};
 use crate::operations::{Call, Consistency, Key, Listing, Outcome};
 use crate::random::{MILLION, Random};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub use name::{Kept, KeptWeather, RunName, RunNameError};
 
-use crate::operations::generate::{Kind, Weights};
+use crate::operations::generate::kind::{Kind, Weights};
 use crate::random::{MILLION, Random};
 use crate::simulation::environment::network::Weather;
 use crate::simulation::nodes::process::NodeId;

@@ -8,7 +8,8 @@ pub mod request;
 
 use std::time::Duration;
 
-use crate::operations::generate::{Generator, Kind, Names};
+use crate::operations::generate::kind::Kind;
+use crate::operations::generate::{Generator, Names};
 use crate::operations::{Call, Operation, OperationId, Outcome, Time};
 
 use self::draw::names;
