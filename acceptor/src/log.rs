@@ -7,8 +7,8 @@
 //! grows and shrinks.
 //!
 //! **Group commit.** The writer stages the records of all requests that wait
-//! ([`Log::stage`]) and flushes them as one group: one write, one `fdatasync`
-//! ([`Log::flush`]). Nothing may be answered before that returns.
+//! (`Log::stage`) and flushes them as one group: one write, one `fdatasync`
+//! (`Log::flush`). Nothing may be answered before that returns.
 //!
 //! **Rotation.** A group that no longer fits goes into a fresh segment. The fresh segment
 //! starts with a summary of the acceptor's state (cluster, promise, watermarks; not the

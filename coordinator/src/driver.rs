@@ -3,7 +3,7 @@
 //!
 //! Calls to acceptors are tasks of their own (`calls`) behind one
 //! [`Outbox`] each, and those that a quorum does without wait a moment (`pacing`); HTTP
-//! handlers ask through a [`Handle`]. What is ready is taken in one go, up to a bound, before
+//! handlers ask through a `Handle`. What is ready is taken in one go, up to a bound, before
 //! anything is sent: so batches form under load, and only then.
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 

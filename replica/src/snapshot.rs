@@ -7,7 +7,7 @@
 //! replica-N/state.sqlite of a new cluster, acceptors whose logs begin there ◀─┘
 //! ```
 //!
-//! In reading order: [`file`] (the file's format, and how one is refused), `make` (how one
+//! In reading order: `file` (the file's format, and how one is refused), `make` (how one
 //! is made), `shelf` (how many there are, and for how long), `fetch` (how a replica gets
 //! another one's to go on from). What a restored replica begins with is written by
 //! `store::restore`, and how another one's state takes the place of the own by

@@ -11,7 +11,7 @@
 //! http/sql ◀─Answer (JSON)─┘
 //! ```
 //!
-//! In reading order: `query` (what a worker does), [`views`] (what it shows), `cell` (how
+//! In reading order: `query` (what a worker does), `views` (what it shows), `cell` (how
 //! a value is written), `worker` (the process, from both ends).
 
 mod cell;

@@ -3,7 +3,7 @@
 //!
 //! Its files lie in `shared/ui` as they are sent: nothing is built of them, and nothing is
 //! loaded from elsewhere. The page talks to its own origin alone, by the API that everybody
-//! has. [`POLICY`] has the browser hold it to that: what is stored under a key never runs
+//! has. `POLICY` has the browser hold it to that: what is stored under a key never runs
 //! in it, whatever it is.
 
 use std::future::{Ready, ready};

@@ -1,5 +1,5 @@
 //! Which peers speak another version of the messages than this service
-//! ([`VERSION`](crate::wire::VERSION)), of the whole process: said once of each in the log,
+//! ([`VERSION`]), of the whole process: said once of each in the log,
 //! and as long as it lasts in `readyz` and in the status.
 
 use std::collections::BTreeMap;

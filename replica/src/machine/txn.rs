@@ -2,7 +2,7 @@
 //! happen at one revision.
 //!
 //! Like every command a transaction stands in the log as it was asked for, so variants and
-//! fields are only ever added at the end. What executing it comes to is in [`evaluate`],
+//! fields are only ever added at the end. What executing it comes to is in `evaluate`,
 //! what of it is told to clients in [`result`].
 
 pub(super) mod evaluate;

@@ -9,7 +9,7 @@ use super::limits;
 /// Why the payload of a batch cannot be executed, by anyone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Unreadable {
-    /// The bytes are not the encoding of exactly one [`Commands`].
+    /// The bytes are not the encoding of exactly one [`Commands`](super::Commands).
     #[error("the {0} bytes are not the encoding of commands")]
     NotCommands(usize),
     /// A limit of the format is passed.
