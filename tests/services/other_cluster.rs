@@ -206,6 +206,9 @@ async fn a_replica_of_another_cluster_at_the_address_of_one_of_ours_is_asked_for
         ours.http().put(url).body("ours").send().await?.error_for_status()?;
         writes += 1;
     }
+    // What was executed last is in a local list once somebody has waited to read it.
+    let last = format!("{}/v1/kv/written-{}", ours.url(&primary), writes - 1);
+    ours.http().get(last).send().await?.error_for_status()?;
     let held = ours.contents(&primary, "written-").await?;
     ensure!(held.len() == writes, "{writes} writes are acknowledged, and {} are here", held.len());
     let strayed = theirs.contents(&primary, "written-").await?;

@@ -98,7 +98,7 @@ impl Network {
         self.owners.know(name, pid);
     }
 
-    /// Puts a proxy in front of a service.
+    /// Puts a proxy in front of a service, and says where it listens.
     ///
     /// # Errors
     /// When it cannot listen.
@@ -107,10 +107,11 @@ impl Network {
         name: &str,
         listen: SocketAddr,
         target: SocketAddr,
-    ) -> Result<()> {
+    ) -> Result<SocketAddr> {
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("the proxy of {name} on {listen}"))?;
+        let listens = listener.local_addr()?;
         let place = Place {
             name: name.to_owned(),
             target,
@@ -119,7 +120,7 @@ impl Network {
             done: Arc::clone(&self.done),
         };
         self.proxies.spawn(serve(listener, place));
-        Ok(())
+        Ok(listens)
     }
 
     /// How often a fault has cut a connection, or held up or delayed a piece of one:

@@ -24,10 +24,10 @@ async fn echo() -> (Network, SocketAddr) {
             });
         }
     });
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut network = Network::default();
-    network.place("echo", free, target).await.unwrap();
-    (network, free)
+    let any = "127.0.0.1:0".parse().unwrap();
+    let listens = network.place("echo", any, target).await.unwrap();
+    (network, listens)
 }
 
 /// Sends a piece and says what comes back of it: bytes, or the end.
