@@ -15,10 +15,10 @@ use super::action::{Action, Fate, Polls};
 use super::candidate::{Answers, Batches, Candidate, Stepped, initial_watermarks};
 use super::message::{Mail, Reply, Request, digest_of};
 use super::properties;
-use super::scope::{Disk, Impatience, Polled, Replicas, Replies, Scope, Successions};
+use super::scope::{Disk, Polled, Scope};
 use super::state::{State, coordinator_id};
 use super::voter::{Voted, Voter};
-use crate::cluster::{ACCEPTORS, QUORUM, acceptor_id};
+use crate::cluster::{ACCEPTORS, acceptor_id};
 use crate::memo::{Memo, join};
 
 // Inputs without a digest of their own.
