@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use shared::ids::{ClusterId, Epoch, Name, Slot};
-use shared::message::{OtherCluster, Service, Storage};
+use shared::message::{ClusterError, OtherCluster, Service, Storage, same_cluster};
 
 use crate::pool::{Report, Role};
 
@@ -66,10 +66,10 @@ pub fn report_of(
     if status.service != Service::Replica || status.id != *name {
         return Err(StatusError::SomebodyElse { service: status.service, id: status.id });
     }
-    if let (Some(ours), Some(theirs)) = (cluster, status.cluster_id)
-        && ours != theirs
+    if let Some(theirs) = status.cluster_id
+        && let Err(ClusterError::Other(other)) = same_cluster(cluster, theirs)
     {
-        return Err(OtherCluster { ours, theirs }.into());
+        return Err(other.into());
     }
     let role = if status.role.as_deref() == Some(Role::Primary.as_str()) {
         Role::Primary

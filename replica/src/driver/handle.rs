@@ -127,6 +127,12 @@ impl Handle {
         self.heard.published.borrow().clone()
     }
 
+    /// The cluster, once a quorum of acceptors has said so in this life. Each request asks, and
+    /// needs no copy of all the rest.
+    pub(crate) fn cluster(&self) -> Option<ClusterId> {
+        self.heard.published.borrow().status.cluster
+    }
+
     /// What the replica says of itself, whenever it changes.
     pub(crate) fn watch(&self) -> watch::Receiver<Published> {
         self.heard.published.clone()

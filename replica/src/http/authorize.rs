@@ -170,7 +170,7 @@ pub(super) async fn guarded(
 async fn required(app: &App, route: &str, parts: &Parts) -> Result<Caller, Refused> {
     let Parts { method, uri, headers, .. } = parts;
     let need = need_of(method, route, uri.query());
-    let ours = app.driver.published().status.cluster;
+    let ours = app.driver.cluster();
     // What is said of the cluster is said by whom it is asked, also before that is known.
     let says_who = ours.is_none() && need == Need::Cluster(ClusterRight::Read);
     if need != Need::Nothing && !says_who {

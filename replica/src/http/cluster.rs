@@ -126,7 +126,7 @@ pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Respon
     let members = app.members.borrow().clone();
     let own = serde_json::to_value(status_of(&app)).expect("a status is plain JSON");
     let acceptors = app.acceptors.borrow().clone();
-    let of_ours = |seen: Seen| seen.of(app.driver.published().status.cluster);
+    let ours = app.driver.cluster();
     let (acceptors, others) = tokio::join!(
         join_all(acceptors.clients.iter().map(|client| ask_acceptor(client, &acceptors))),
         join_all(members.iter().filter(|member| is_asked(app.as_ref(), member)).map(ask_member)),
@@ -139,7 +139,7 @@ pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Respon
     };
     let status = app.driver.published().status;
     let mut seen: Vec<Seen> =
-        acceptors.into_iter().chain(others).map(of_ours).chain([this]).collect();
+        acceptors.into_iter().chain(others).map(|seen| seen.of(ours)).chain([this]).collect();
     seen.extend(unheard(status.view.as_ref(), &seen, &app.addresses.borrow()));
     seen.sort_by(|a, b| (&a.name, &a.url).cmp(&(&b.name, &b.url)));
     let of = |service: Service| -> Vec<&Seen> {

@@ -113,10 +113,8 @@ async fn acquire_answer(app: &App, request: Request) -> Result<Response, Refused
         let (revision, since) = (*revision, *since);
         let turn = async {
             at_least(app, Some(revision), deadline).await?;
-            let ended = match line.wait(waiting, since, until).await {
-                Ok(None) => return line.leave(&parts.headers, since).await,
-                Ok(Some(held)) => Ok(held),
-                Err(why) => Err(why),
+            let Some(ended) = line.wait(waiting, since, until).await.transpose() else {
+                return line.leave(&parts.headers, since).await;
             };
             // It may have lost the right while it was in line: then it hears of nobody's lock.
             let needed = |holder: &TokenHolder| holder.granted.need_at(Right::Lock, &line.name);

@@ -47,7 +47,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<OfCluster<ChosenReply>, Refu
     })?;
     let limit = query.number("limit")?.unwrap_or(LOG_PAGE_ENTRIES).clamp(1, LOG_PAGE_ENTRIES);
     let wait_ms: u64 = query.number("wait_ms")?.unwrap_or(0).min(MAX_WAIT_MS);
-    let own = app.driver.published().status.cluster;
+    let own = app.driver.cluster();
     same_cluster(own, theirs).map_err(Problem::of_cluster)?;
     let learned = async {
         let mut published = app.driver.watch();

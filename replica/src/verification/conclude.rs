@@ -58,7 +58,7 @@ impl Verification {
         suspicion: &Suspicion,
     ) -> Result<OfCluster<SuspicionReply>, Problem> {
         let Suspicion { cluster, below } = *suspicion;
-        let own = self.driver.published().status.cluster;
+        let own = self.driver.cluster();
         let cluster = same_cluster(own, cluster).map_err(Problem::of_cluster)?;
         let reply = if self.digests.kept(below).is_none() {
             SuspicionReply::Unknown
