@@ -1,4 +1,5 @@
-//! Seeds that every build tries, and seeds that nobody has tried.
+//! Seeds that every build tries, and more: seeds that nobody has tried, or those from
+//! `SYNOD_SEEDS_FROM` on, where chance is not to decide what passes.
 #![expect(clippy::disallowed_methods, reason = "fresh seeds come from outside")]
 #![expect(clippy::print_stdout, reason = "what a run says is read by people")]
 
@@ -7,8 +8,8 @@ use tests::simulation::run::batch::{Batch, every_core, run_seeds};
 
 /// Seeds that every build tries.
 const FIXED_SEEDS: u64 = 40;
-/// Fresh seeds that every build tries, unless `SYNOD_SEEDS` says otherwise.
-const FRESH_SEEDS: u64 = 40;
+/// How many more every build tries, unless `SYNOD_SEEDS` says otherwise.
+const MORE_SEEDS: u64 = 40;
 /// So many seeds must reach everything that is counted: the rarest is met by about one
 /// seed in a hundred and eighty.
 const ENOUGH_FOR_ALL: u64 = 2_000;
@@ -60,13 +61,18 @@ fn fixed_seeds_hold() {
 }
 
 #[test]
-fn fresh_seeds_hold() {
-    let seeds = std::env::var("SYNOD_SEEDS")
-        .map_or(FRESH_SEEDS, |seeds| seeds.parse().expect("SYNOD_SEEDS is a number"));
-    let batch = run_seeds(rand::random(), every_core(), |begun, _| begun < seeds);
+fn more_seeds_hold() {
+    let seeds = number("SYNOD_SEEDS").unwrap_or(MORE_SEEDS);
+    let from = number("SYNOD_SEEDS_FROM").unwrap_or_else(rand::random);
+    let batch = run_seeds(from, every_core(), |begun, _| begun < seeds);
     println!("{batch}");
     assert_holds(&batch);
     assert_reached(&batch, if seeds >= ENOUGH_FOR_ALL { Reached::ALL } else { USUAL });
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {value:?}")))
 }
 
 fn assert_holds(batch: &Batch) {

@@ -9,6 +9,7 @@
 //! All times here are by the coordinator's own clock, since it started: what its clock
 //! skips it must notice.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::ids::{Epoch, Instance, Slot};
@@ -18,12 +19,20 @@ use super::{Observer, ReplicaSeen};
 use crate::simulation::nodes::process::NodeId;
 
 /// What a coordinator heard of a replica.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct HeartbeatRecord {
     instance: Instance,
     /// Of this life and no other since …
     since: Duration,
     /// … until now.
+    latest: Duration,
+    /// A late word of an earlier life does not make the present one younger.
+    lives: BTreeMap<Instance, Life>,
+}
+
+/// What a coordinator heard of one life of a replica.
+#[derive(Clone, Copy, Debug)]
+struct Life {
     latest: Duration,
     /// When its disk was last said to take more, and when it last said that it had
     /// executed more.
@@ -45,6 +54,30 @@ impl HeartbeatRecord {
     fn is_sure(&self) -> bool {
         self.latest.saturating_sub(self.since) > CONFUSION
     }
+
+    fn hear(&mut self, now: Duration, heartbeat: &Heartbeat) {
+        let Heartbeat { instance, executed_below, storage, .. } = *heartbeat;
+        if instance != self.instance {
+            (self.instance, self.since) = (instance, now);
+        }
+        self.latest = now;
+        let news = Life { latest: now, writable_at: now, executed_at: now, executed_below };
+        let life = self.lives.entry(instance).or_insert(news);
+        life.latest = now;
+        if storage == Storage::Writable {
+            life.writable_at = now;
+        }
+        if executed_below > life.executed_below {
+            (life.executed_at, life.executed_below) = (now, executed_below);
+        }
+    }
+
+    /// Since when, at the latest, it was silent or could not execute: by its present life where
+    /// that was heard, otherwise by the one that was heard last.
+    fn unable_since(&self, present: Instance) -> Duration {
+        let life = self.lives.get(&present).unwrap_or(&self.lives[&self.instance]);
+        life.latest.min(life.writable_at).min(life.executed_at)
+    }
 }
 
 impl Observer {
@@ -56,28 +89,15 @@ impl Observer {
         heartbeat: &Heartbeat,
     ) {
         self.listening_since.entry(coordinator).or_insert(now);
-        let Heartbeat { instance, executed_below, storage, .. } = *heartbeat;
-        let news = HeartbeatRecord {
-            instance,
-            since: now,
-            latest: now,
-            writable_at: now,
-            executed_at: now,
-            executed_below,
-        };
-        let heard = self.heard.entry((coordinator, replica)).or_insert(news);
-        if heard.instance == instance {
-            heard.latest = now;
-            if storage == Storage::Writable {
-                heard.writable_at = now;
-            }
-            if executed_below > heard.executed_below {
-                heard.executed_at = now;
-                heard.executed_below = executed_below;
-            }
-        } else {
-            *heard = news;
-        }
+        self.heard
+            .entry((coordinator, replica))
+            .or_insert_with(|| HeartbeatRecord {
+                instance: heartbeat.instance,
+                since: now,
+                latest: now,
+                lives: BTreeMap::new(),
+            })
+            .hear(now, heartbeat);
     }
 
     /// A process was stopped for so long, or its clock has jumped that far.
@@ -178,7 +198,7 @@ impl Observer {
     fn may_be_gone(&self, now: Duration, leader: NodeId, replica: NodeId) -> bool {
         let listening = self.listening_since.get(&leader).copied().unwrap_or(now);
         let since = match self.heard.get(&(leader, replica)) {
-            Some(heard) => heard.latest.min(heard.writable_at).min(heard.executed_at),
+            Some(heard) => heard.unable_since(self.replica(replica).instance),
             None => listening,
         };
         now.saturating_sub(since.max(listening)) >= self.gone_after

@@ -84,6 +84,21 @@ fn those_that_are_gone_are_not_waited_for() {
 }
 
 #[test]
+fn a_late_word_of_an_earlier_life_makes_the_present_one_no_younger() {
+    let stuck = || {
+        let mut observer = with(hears(view(&[1, 2]), &[ONE, TWO, THREE]), &[ONE, TWO]);
+        observer.trim_behind = Duration::from_secs(60);
+        observer.replica_mut(THREE).instance = Instance(7);
+        for (at, instance) in [(21, 7), (22, 2), (23, 7)] {
+            observer.heard(Duration::from_secs(at), (LEADER, THREE), &heartbeat(instance));
+        }
+        observer
+    };
+    assert!(!may_trim(stuck(), 35), "what stands still may yet move");
+    assert!(may_trim(stuck(), 36));
+}
+
+#[test]
 fn a_single_copy_must_do_only_where_acceptors_fill_up() {
     let alone = || with(hears(view(&[]), &[ONE]), &[ONE]);
     assert!(!may_trim(alone(), 20));
