@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::metrics::{Counter, Histogram, Metrics, SECONDS, Scrape};
+use shared::problem::Problem;
 
 use crate::clients::{Clients, MAX_CLIENTS, Reason};
 use crate::endpoints::Endpoints;
@@ -21,6 +22,41 @@ fn index(intent: Intent) -> usize {
     }
 }
 
+/// Why a request got a problem of the balancer's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// The request: it is malformed, too large or too slow.
+    Request,
+    /// No replica can be asked.
+    Unavailable,
+    /// No replica that can be asked hears a quorum.
+    NoQuorum,
+    /// More is asked than the replicas or the balancer take at once.
+    Overloaded,
+    /// A replica broke off.
+    BadGateway,
+    /// No answer came in time.
+    Timeout,
+}
+
+impl Refused {
+    /// Their names, in their order.
+    const NAMES: [&str; 6] =
+        ["request", "unavailable", "no_quorum", "overloaded", "bad_gateway", "timeout"];
+
+    /// By the kind of the problem.
+    fn of(problem: &Problem) -> Self {
+        match problem.body().kind.rsplit(':').next() {
+            Some("unavailable") => Self::Unavailable,
+            Some("no-quorum") => Self::NoQuorum,
+            Some("overloaded") => Self::Overloaded,
+            Some("bad-gateway") => Self::BadGateway,
+            Some("timeout") => Self::Timeout,
+            Some(_) | None => Self::Request,
+        }
+    }
+}
+
 /// What the proxy has done since it started.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
@@ -32,8 +68,7 @@ pub(crate) struct Measured {
     pub(crate) hedges: Counter,
     /// … and those that it answered first.
     pub(crate) hedges_won: Counter,
-    /// Requests that got no replica's answer, but a problem of the balancer's own.
-    pub(crate) refusals: Counter,
+    refusals: [Counter; Refused::NAMES.len()],
 }
 
 impl Measured {
@@ -64,9 +99,11 @@ impl Measured {
                 "synod_balancer_hedges_won_total",
                 "Of these, those that the second replica answered first",
             ),
-            refusals: metrics.counter(
+            refusals: metrics.counters(
                 "synod_balancer_refusals_total",
                 "Requests that got no replica's answer, but a problem of the balancer's own",
+                "reason",
+                Refused::NAMES,
             ),
         }
     }
@@ -79,6 +116,16 @@ impl Measured {
     /// It has its answer.
     pub(crate) fn answered(&self, intent: Intent, after: Duration) {
         self.seconds[index(intent)].observe(after.as_secs_f64());
+    }
+
+    /// A request got this problem of the balancer's own.
+    pub(crate) fn refused(&self, problem: &Problem) {
+        self.refusals[Refused::of(problem) as usize].inc();
+    }
+
+    /// Requests that got such a problem since the start.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.refusals.iter().map(Counter::get).sum()
     }
 
     /// Requests for replicas since the start, however they ended.
@@ -101,11 +148,12 @@ pub(crate) fn expose(metrics: &mut Metrics, endpoints: Arc<Endpoints>, max_waiti
             listed.dedup_by(|one, other| one.member.name == other.member.name);
             listed
         });
-        let (healthy, linearizable, primary) = endpoints.read(|pool| {
+        let (healthy, linearizable, primary, in_flight_limit) = endpoints.read(|pool| {
             (
                 pool.healthy(),
                 pool.able(Intent::Read, To::Take),
                 usize::from(pool.primary().is_some()),
+                pool.max_in_flight(),
             )
         });
         for (name, help, value) in [
@@ -155,6 +203,11 @@ pub(crate) fn expose(metrics: &mut Metrics, endpoints: Arc<Endpoints>, max_waiti
             let each = listed.iter().map(|endpoint| (endpoint.member.name.as_str(), of(endpoint)));
             scrape.gauges(name, help, "endpoint", each)?;
         }
+        scrape.gauge(
+            "synod_balancer_endpoint_in_flight_limit",
+            "How many may be in flight at each replica",
+            in_flight_limit,
+        )?;
         let counters: [(&str, &str, OfEndpoint); 5] = [
             (
                 "synod_balancer_endpoint_ejections_total",

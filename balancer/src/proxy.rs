@@ -155,7 +155,7 @@ impl Proxy {
         };
         self.measured.answered(intent, began.elapsed());
         answer.unwrap_or_else(|problem| {
-            self.measured.refusals.inc();
+            self.measured.refused(&problem);
             problem.to_http().map(Body::from)
         })
     }

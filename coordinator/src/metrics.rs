@@ -65,6 +65,8 @@ pub(crate) struct Measured {
     in_flight_slots: Gauge,
     in_flight_bytes: Gauge,
     waiting_proposals: Gauge,
+    roster_acceptors: Gauge,
+    quorum_acceptors: Gauge,
     elections: [Counter; ELECTIONS.len()],
     endings: [Counter; ENDINGS.len()],
     views: [Counter; VIEWS.len()],
@@ -95,6 +97,11 @@ impl Measured {
                 "How many bytes of values may be in flight",
                 config.max_in_flight_bytes as u64,
             ),
+            (
+                "synod_coordinator_waiting_proposals_limit",
+                "How many may wait: for each slot in flight, those who have proposed its value",
+                config.max_in_flight_slots * config.max_waiters_per_slot as u64,
+            ),
         ];
         for (name, help, limit) in limits {
             set(&metrics.gauge(name, help), limit);
@@ -118,6 +125,12 @@ impl Measured {
             gauge("synod_coordinator_in_flight_bytes", "Bytes of the values in those slots");
         let waiting_proposals =
             gauge("synod_coordinator_waiting_proposals", "Proposals that wait for an answer");
+        let roster_acceptors = gauge(
+            "synod_coordinator_roster_acceptors",
+            "Acceptors of the cluster as far as it knows, 0 while it knows of none",
+        );
+        let quorum_acceptors =
+            gauge("synod_coordinator_quorum_acceptors", "How many of them are a quorum");
         Self {
             ballot_round,
             epoch,
@@ -127,6 +140,8 @@ impl Measured {
             in_flight_slots,
             in_flight_bytes,
             waiting_proposals,
+            roster_acceptors,
+            quorum_acceptors,
             phases: metrics.gauges(
                 "synod_coordinator_phase",
                 "1 for the phase that it is in: phase2 leads",
@@ -204,6 +219,10 @@ impl Measured {
         set(&self.in_flight_slots, slots as u64);
         set(&self.in_flight_bytes, bytes as u64);
         set(&self.waiting_proposals, waiting_proposals as u64);
+        let sizes = core.roster().map(|roster| (roster.acceptors().len(), roster.quorum()));
+        let (roster, quorum) = sizes.unwrap_or_default();
+        set(&self.roster_acceptors, roster as u64);
+        set(&self.quorum_acceptors, quorum as u64);
     }
 
     pub(crate) fn phase_changed(&self, change: PhaseChange) {
