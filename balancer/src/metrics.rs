@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::metrics::{Counter, Histogram, Metrics, SECONDS, Scrape};
+use shared::metrics::{Counter, Metrics, SECONDS, Scrape, TracedHistogram};
 use shared::problem::Problem;
+use shared::telemetry::RequestTrace;
 
 use crate::clients::{Clients, MAX_CLIENTS, Reason};
 use crate::endpoints::Endpoints;
@@ -61,7 +62,7 @@ impl Refused {
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
     requests: [Counter; INTENTS.len()],
-    seconds: [Histogram; INTENTS.len()],
+    seconds: [TracedHistogram; INTENTS.len()],
     /// Attempts beyond a request's first.
     pub(crate) retries: Counter,
     /// Reads that were sent to a second replica before the first was late …
@@ -80,7 +81,7 @@ impl Measured {
                 "intent",
                 INTENTS,
             ),
-            seconds: metrics.histograms(
+            seconds: metrics.traced_histograms(
                 "synod_balancer_forward_duration_seconds",
                 "From a request for a replica to the head of its answer, waiting and retries \
                  included",
@@ -114,8 +115,8 @@ impl Measured {
     }
 
     /// It has its answer.
-    pub(crate) fn answered(&self, intent: Intent, after: Duration) {
-        self.seconds[index(intent)].observe(after.as_secs_f64());
+    pub(crate) fn answered(&self, intent: Intent, after: Duration, trace: &RequestTrace) {
+        self.seconds[index(intent)].observe(after.as_secs_f64(), trace.recorded());
     }
 
     /// A request got this problem of the balancer's own.

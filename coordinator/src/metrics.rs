@@ -1,7 +1,7 @@
 //! What a coordinator counts and measures, for `GET /metrics`.
 
 use shared::message::{Phase, ProposalReply, View};
-use shared::metrics::{BYTES, Counter, Gauge, Histogram, Metrics, SECONDS, set};
+use shared::metrics::{BYTES, Counter, Gauge, Histogram, Metrics, SECONDS, TracedHistogram, set};
 
 use crate::config::Config;
 use crate::coordinator::Coordinator;
@@ -73,7 +73,7 @@ pub(crate) struct Measured {
     proposals: [Counter; PROPOSALS.len()],
     nacks: [Counter; NACKS.len()],
     /// From the arrival of a proposal to its value being chosen.
-    pub(crate) chosen_seconds: Histogram,
+    pub(crate) chosen_seconds: TracedHistogram,
     /// Of a proposed value.
     pub(crate) value_bytes: Histogram,
     /// Slots that became chosen under this coordinator's leadership.
@@ -178,7 +178,7 @@ impl Measured {
                 "message",
                 NACKS,
             ),
-            chosen_seconds: metrics.histogram(
+            chosen_seconds: metrics.traced_histogram(
                 "synod_coordinator_chosen_duration_seconds",
                 "From the arrival of a proposal to its value being chosen",
                 SECONDS,
