@@ -3,6 +3,7 @@
 
 mod names;
 mod prometheus;
+mod queries;
 
 use std::collections::{BTreeMap, BTreeSet};
 
