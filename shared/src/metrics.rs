@@ -10,7 +10,10 @@
 //! asks ([`Metrics::at_scrape`]). Labels have values that are known at the start, or names
 //! of members; never what a client sends.
 
+mod export;
 mod exposition;
+mod lines;
+mod otlp;
 mod plain;
 mod process;
 mod scrape;

@@ -2,6 +2,7 @@
 //! no longer for whatever clients send.
 
 mod names;
+mod otlp;
 mod prometheus;
 mod queries;
 
