@@ -116,6 +116,7 @@ pub(crate) fn expose(metrics: &mut Metrics, handle: Handle, limits: Limits, data
         let durable = handle.durable();
         let round = durable.promised.map_or(0, |ballot| ballot.round);
         let marks = durable.marks;
+        let roster = durable.roster.as_ref();
         for (name, help, value) in [
             ("synod_acceptor_promised_round", "Round of the highest ballot promised", round),
             (
@@ -132,6 +133,16 @@ pub(crate) fn expose(metrics: &mut Metrics, handle: Handle, limits: Limits, data
                 "synod_acceptor_trimmed_below",
                 "Every slot below is gone from here",
                 marks.trimmed_below.0,
+            ),
+            (
+                "synod_acceptor_roster_acceptors",
+                "Acceptors of the cluster as far as it knows, 0 while it belongs to none",
+                roster.map_or(0, |roster| roster.acceptors().len() as u64),
+            ),
+            (
+                "synod_acceptor_quorum_acceptors",
+                "How many of them are a quorum",
+                roster.map_or(0, |roster| roster.quorum() as u64),
             ),
             ("synod_acceptor_votes", "Untrimmed votes", durable.votes as u64),
             (

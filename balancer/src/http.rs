@@ -367,7 +367,7 @@ async fn status(State(own): State<Arc<StatusState>>) -> Json<Status<BalancerStat
             waiting: own.endpoints.waiting(),
             forwarded: measured.requests(),
             retries: measured.retries.get(),
-            refusals: measured.refusals.get(),
+            refusals: measured.refusals(),
             endpoints,
         }
     });

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::metrics::{Counter, Histogram, Metrics, SECONDS, Scrape};
+use shared::metrics::{Counter, Metrics, SECONDS, Scrape, TracedHistogram};
+use shared::problem::Problem;
+use shared::telemetry::RequestTrace;
 
 use crate::clients::{Clients, MAX_CLIENTS, Reason};
 use crate::endpoints::Endpoints;
@@ -21,19 +23,53 @@ fn index(intent: Intent) -> usize {
     }
 }
 
+/// Why a request got a problem of the balancer's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// The request: it is malformed, too large or too slow.
+    Request,
+    /// No replica can be asked.
+    Unavailable,
+    /// No replica that can be asked hears a quorum.
+    NoQuorum,
+    /// More is asked than the replicas or the balancer take at once.
+    Overloaded,
+    /// A replica broke off.
+    BadGateway,
+    /// No answer came in time.
+    Timeout,
+}
+
+impl Refused {
+    /// Their names, in their order.
+    const NAMES: [&str; 6] =
+        ["request", "unavailable", "no_quorum", "overloaded", "bad_gateway", "timeout"];
+
+    /// By the kind of the problem.
+    fn of(problem: &Problem) -> Self {
+        match problem.body().kind.rsplit(':').next() {
+            Some("unavailable") => Self::Unavailable,
+            Some("no-quorum") => Self::NoQuorum,
+            Some("overloaded") => Self::Overloaded,
+            Some("bad-gateway") => Self::BadGateway,
+            Some("timeout") => Self::Timeout,
+            Some(_) | None => Self::Request,
+        }
+    }
+}
+
 /// What the proxy has done since it started.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
     requests: [Counter; INTENTS.len()],
-    seconds: [Histogram; INTENTS.len()],
+    seconds: [TracedHistogram; INTENTS.len()],
     /// Attempts beyond a request's first.
     pub(crate) retries: Counter,
     /// Reads that were sent to a second replica before the first was late …
     pub(crate) hedges: Counter,
     /// … and those that it answered first.
     pub(crate) hedges_won: Counter,
-    /// Requests that got no replica's answer, but a problem of the balancer's own.
-    pub(crate) refusals: Counter,
+    refusals: [Counter; Refused::NAMES.len()],
 }
 
 impl Measured {
@@ -45,7 +81,7 @@ impl Measured {
                 "intent",
                 INTENTS,
             ),
-            seconds: metrics.histograms(
+            seconds: metrics.traced_histograms(
                 "synod_balancer_forward_duration_seconds",
                 "From a request for a replica to the head of its answer, waiting and retries \
                  included",
@@ -64,9 +100,11 @@ impl Measured {
                 "synod_balancer_hedges_won_total",
                 "Of these, those that the second replica answered first",
             ),
-            refusals: metrics.counter(
+            refusals: metrics.counters(
                 "synod_balancer_refusals_total",
                 "Requests that got no replica's answer, but a problem of the balancer's own",
+                "reason",
+                Refused::NAMES,
             ),
         }
     }
@@ -77,8 +115,18 @@ impl Measured {
     }
 
     /// It has its answer.
-    pub(crate) fn answered(&self, intent: Intent, after: Duration) {
-        self.seconds[index(intent)].observe(after.as_secs_f64());
+    pub(crate) fn answered(&self, intent: Intent, after: Duration, trace: &RequestTrace) {
+        self.seconds[index(intent)].observe(after.as_secs_f64(), trace.recorded());
+    }
+
+    /// A request got this problem of the balancer's own.
+    pub(crate) fn refused(&self, problem: &Problem) {
+        self.refusals[Refused::of(problem) as usize].inc();
+    }
+
+    /// Requests that got such a problem since the start.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.refusals.iter().map(Counter::get).sum()
     }
 
     /// Requests for replicas since the start, however they ended.
@@ -101,11 +149,12 @@ pub(crate) fn expose(metrics: &mut Metrics, endpoints: Arc<Endpoints>, max_waiti
             listed.dedup_by(|one, other| one.member.name == other.member.name);
             listed
         });
-        let (healthy, linearizable, primary) = endpoints.read(|pool| {
+        let (healthy, linearizable, primary, in_flight_limit) = endpoints.read(|pool| {
             (
                 pool.healthy(),
                 pool.able(Intent::Read, To::Take),
                 usize::from(pool.primary().is_some()),
+                pool.max_in_flight(),
             )
         });
         for (name, help, value) in [
@@ -155,6 +204,11 @@ pub(crate) fn expose(metrics: &mut Metrics, endpoints: Arc<Endpoints>, max_waiti
             let each = listed.iter().map(|endpoint| (endpoint.member.name.as_str(), of(endpoint)));
             scrape.gauges(name, help, "endpoint", each)?;
         }
+        scrape.gauge(
+            "synod_balancer_endpoint_in_flight_limit",
+            "How many may be in flight at each replica",
+            in_flight_limit,
+        )?;
         let counters: [(&str, &str, OfEndpoint); 5] = [
             (
                 "synod_balancer_endpoint_ejections_total",

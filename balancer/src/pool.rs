@@ -168,6 +168,11 @@ impl Pool {
         all_know.then(|| executed.next())
     }
 
+    /// How many requests each replica may have in flight.
+    pub(crate) fn max_in_flight(&self) -> u64 {
+        self.thresholds.max_in_flight
+    }
+
     /// How reads are shared out.
     #[must_use]
     pub fn policy(&self) -> Policy {

@@ -153,9 +153,9 @@ impl Proxy {
             Ok(buffered) => self.forward_buffered(&buffered, trace).await,
             Err(problem) => Err(retry::not_applied(intent, problem)),
         };
-        self.measured.answered(intent, began.elapsed());
+        self.measured.answered(intent, began.elapsed(), trace);
         answer.unwrap_or_else(|problem| {
-            self.measured.refusals.inc();
+            self.measured.refused(&problem);
             problem.to_http().map(Body::from)
         })
     }

@@ -64,10 +64,11 @@ impl Acceptor {
     }
 }
 
-/// Whoever waits for what becomes of a proposal, and since when.
+/// Whoever waits for what becomes of a proposal, since when, and in which trace.
 #[derive(Debug)]
 struct Waiter {
     since: Instant,
+    trace: Option<TraceContext>,
     answer: oneshot::Sender<ProposalReply>,
 }
 

@@ -1,7 +1,7 @@
 //! What a coordinator counts and measures, for `GET /metrics`.
 
 use shared::message::{Phase, ProposalReply, View};
-use shared::metrics::{BYTES, Counter, Gauge, Histogram, Metrics, SECONDS, set};
+use shared::metrics::{BYTES, Counter, Gauge, Histogram, Metrics, SECONDS, TracedHistogram, set};
 
 use crate::config::Config;
 use crate::coordinator::Coordinator;
@@ -65,13 +65,15 @@ pub(crate) struct Measured {
     in_flight_slots: Gauge,
     in_flight_bytes: Gauge,
     waiting_proposals: Gauge,
+    roster_acceptors: Gauge,
+    quorum_acceptors: Gauge,
     elections: [Counter; ELECTIONS.len()],
     endings: [Counter; ENDINGS.len()],
     views: [Counter; VIEWS.len()],
     proposals: [Counter; PROPOSALS.len()],
     nacks: [Counter; NACKS.len()],
     /// From the arrival of a proposal to its value being chosen.
-    pub(crate) chosen_seconds: Histogram,
+    pub(crate) chosen_seconds: TracedHistogram,
     /// Of a proposed value.
     pub(crate) value_bytes: Histogram,
     /// Slots that became chosen under this coordinator's leadership.
@@ -94,6 +96,11 @@ impl Measured {
                 "synod_coordinator_in_flight_limit_bytes",
                 "How many bytes of values may be in flight",
                 config.max_in_flight_bytes as u64,
+            ),
+            (
+                "synod_coordinator_waiting_proposals_limit",
+                "How many may wait: for each slot in flight, those who have proposed its value",
+                config.max_in_flight_slots * config.max_waiters_per_slot as u64,
             ),
         ];
         for (name, help, limit) in limits {
@@ -118,6 +125,12 @@ impl Measured {
             gauge("synod_coordinator_in_flight_bytes", "Bytes of the values in those slots");
         let waiting_proposals =
             gauge("synod_coordinator_waiting_proposals", "Proposals that wait for an answer");
+        let roster_acceptors = gauge(
+            "synod_coordinator_roster_acceptors",
+            "Acceptors of the cluster as far as it knows, 0 while it knows of none",
+        );
+        let quorum_acceptors =
+            gauge("synod_coordinator_quorum_acceptors", "How many of them are a quorum");
         Self {
             ballot_round,
             epoch,
@@ -127,6 +140,8 @@ impl Measured {
             in_flight_slots,
             in_flight_bytes,
             waiting_proposals,
+            roster_acceptors,
+            quorum_acceptors,
             phases: metrics.gauges(
                 "synod_coordinator_phase",
                 "1 for the phase that it is in: phase2 leads",
@@ -163,7 +178,7 @@ impl Measured {
                 "message",
                 NACKS,
             ),
-            chosen_seconds: metrics.histogram(
+            chosen_seconds: metrics.traced_histogram(
                 "synod_coordinator_chosen_duration_seconds",
                 "From the arrival of a proposal to its value being chosen",
                 SECONDS,
@@ -204,6 +219,10 @@ impl Measured {
         set(&self.in_flight_slots, slots as u64);
         set(&self.in_flight_bytes, bytes as u64);
         set(&self.waiting_proposals, waiting_proposals as u64);
+        let sizes = core.roster().map(|roster| (roster.acceptors().len(), roster.quorum()));
+        let (roster, quorum) = sizes.unwrap_or_default();
+        set(&self.roster_acceptors, roster as u64);
+        set(&self.quorum_acceptors, quorum as u64);
     }
 
     pub(crate) fn phase_changed(&self, change: PhaseChange) {

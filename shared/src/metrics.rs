@@ -10,11 +10,15 @@
 //! asks ([`Metrics::at_scrape`]). Labels have values that are known at the start, or names
 //! of members; never what a client sends.
 
+mod export;
 mod exposition;
+mod lines;
+mod otlp;
 mod plain;
 mod process;
 mod scrape;
 mod series;
+mod traced;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -24,7 +28,6 @@ use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::MetricType;
 pub use prometheus_client::metrics::counter::Counter;
-pub(crate) use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 pub use prometheus_client::metrics::gauge::Gauge;
 pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
@@ -35,6 +38,7 @@ pub use self::exposition::{OPEN_METRICS, PLAIN};
 use self::scrape::AtScrape;
 pub use self::scrape::Scrape;
 pub(crate) use self::series::{Labels, Series};
+pub use self::traced::TracedHistogram;
 use crate::ids::Name;
 use crate::message::Service;
 use crate::status::VERSION;
@@ -157,6 +161,31 @@ impl Metrics {
         bounds: [f64; B],
     ) -> [Histogram; N] {
         let histograms = values.map(|_| Histogram::new(bounds));
+        self.register(name, help, Series::by(label, &values, &histograms));
+        histograms
+    }
+
+    /// A histogram with buckets of these bounds that name traces.
+    pub fn traced_histogram<const B: usize>(
+        &mut self,
+        name: &'static str,
+        help: &str,
+        bounds: [f64; B],
+    ) -> TracedHistogram {
+        let histogram = TracedHistogram::new(bounds);
+        self.register(name, help, histogram.clone());
+        histogram
+    }
+
+    /// Such histograms that differ in one label, in the order of its values.
+    pub fn traced_histograms<const N: usize, const B: usize>(
+        &mut self,
+        name: &'static str,
+        help: &str,
+        (label, values): (&'static str, [&'static str; N]),
+        bounds: [f64; B],
+    ) -> [TracedHistogram; N] {
+        let histograms = values.map(|_| TracedHistogram::new(bounds));
         self.register(name, help, Series::by(label, &values, &histograms));
         histograms
     }

@@ -213,8 +213,11 @@ fn a_malformed_environment_is_named_and_the_process_fails() {
         ("SYNOD_LISTEN", "0.0.0.0:0", "--advertise-url"),
         ("RUST_LOG", "info,replica=lout", "RUST_LOG"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "not a url", "cannot export traces to not a url"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "no", "cannot export metrics to no"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0", "OTEL_METRIC_EXPORT_INTERVAL: 0 is no number of"),
     ] {
-        let output = command().env(variable, value).output().unwrap();
+        let collector = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://127.0.0.1:9/");
+        let output = command().envs([collector]).env(variable, value).output().unwrap();
         assert!(!output.status.success());
         let log = String::from_utf8(output.stderr).unwrap();
         assert!(log.contains(named), "{variable}: {log}");
@@ -367,6 +370,41 @@ async fn the_sdk_can_be_disabled() {
     assert!(requests.try_recv().is_err());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_are_exported_again_and_again_and_a_refusal_is_said_once() {
+    let (endpoint, mut requests) = collector().await;
+    let mut process = start(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+        ("OTEL_TRACES_EXPORTER", "none"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "20"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "zone=north"),
+    ]);
+    for _ in 0..3 {
+        let sent = requests.recv().await.unwrap();
+        assert!(sent.starts_with("POST /v1/metrics HTTP/1.1\r\n"), "{sent}");
+        for word in ["replica-1", "north", "synod_http_requests_total", "/work/{item}"] {
+            assert!(sent.contains(word), "{word} in {sent:?}");
+        }
+    }
+    process.signal("-TERM");
+    assert_eq!(process.exit_code(), 0);
+    assert!(!process.rest_of_log().contains("not exported"));
+
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut process = start(&[
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", &format!("http://{nobody}/v1/metrics")),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "1"),
+    ]);
+    let said = line(&mut process.log)["message"].to_string();
+    assert!(said.contains(&format!("metrics are not exported to http://{nobody}")), "{said}");
+    for _ in 0..20 {
+        assert_eq!(process.work(UNSAMPLED).await.status(), 200);
+    }
+    process.signal("-TERM");
+    assert_eq!(process.exit_code(), 0);
+    assert!(!process.rest_of_log().contains("not exported"));
+}
+
 #[tokio::test]
 async fn a_collector_that_never_answers_holds_up_neither_requests_nor_the_end() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -374,6 +412,7 @@ async fn a_collector_that_never_answers_holds_up_neither_requests_nor_the_end() 
     let environment = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
         ("OTEL_BSP_SCHEDULE_DELAY", "10"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "10"),
         ("RUST_LOG", "error,shared=info"),
     ];
     let mut process = start(&environment);

@@ -2,7 +2,9 @@
 //! no longer for whatever clients send.
 
 mod names;
+mod otlp;
 mod prometheus;
+mod queries;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -150,6 +152,10 @@ async fn what_happens_is_counted_once_where_it_happens() -> Result<()> {
         ensure!(is("replica", "synod_replica_role{role=\"primary\"}")? == 1.0, "one is primary");
         ensure!(is("replica", "synod_replica_lag_slots")? == 0.0, "all have executed all");
         ensure!(is("balancer", "synod_balancer_healthy_endpoints")? == 3.0, "all are healthy");
+        for (kind, services) in [("coordinator", 2.0), ("acceptor", 3.0)] {
+            let of = |what: &str| is(kind, &format!("synod_{kind}_{what}_acceptors"));
+            ensure!(of("roster")? == 3.0 * services && of("quorum")? == 2.0 * services, "{kind}");
+        }
         Ok(())
     })
     .await?;

@@ -38,6 +38,8 @@ async fn messages_are_counted_by_what_became_of_them_and_syncs_with_what_they_wr
         ("synod_acceptor_promised_round", 1.0),
         ("synod_acceptor_voted_below", 4.0),
         ("synod_acceptor_votes", 1.0),
+        ("synod_acceptor_roster_acceptors", 1.0),
+        ("synod_acceptor_quorum_acceptors", 1.0),
         ("synod_acceptor_sync_duration_seconds_count", synced + 1.0),
     ] {
         assert_eq!(value_of(&metrics, series), value, "{series}");

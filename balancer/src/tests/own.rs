@@ -43,6 +43,24 @@ async fn the_status_names_the_endpoints_their_health_and_counts() {
 }
 
 #[tokio::test]
+async fn refusals_are_counted_by_what_the_client_was_told() {
+    let one = Fake::start(1, |_| Reply::Cut).await;
+    let balancer = Setup::default().start(&[&one]).await;
+    assert_eq!(balancer.put("/v1/kv/k", "value").await.status, 502);
+    for _ in 0..2 {
+        let late = [("synod-timeout", "soon")];
+        assert_eq!(balancer.send(Method::GET, "/v1/kv/k", &late, "").await.status, 400);
+    }
+    let told = balancer.get("/metrics").await.body;
+    for (reason, count) in
+        [("request", 2), ("unavailable", 0), ("no_quorum", 0), ("bad_gateway", 1), ("timeout", 0)]
+    {
+        let line = format!("\nsynod_balancer_refusals_total{{reason=\"{reason}\"}} {count}\n");
+        assert!(told.contains(&line), "{line} {told}");
+    }
+}
+
+#[tokio::test]
 async fn it_is_alive_always_and_ready_with_a_healthy_replica() {
     let balancer = Setup::default().start(&[]).await;
     assert_eq!(balancer.get("/livez").await.status, 200);

@@ -49,10 +49,12 @@ impl Driver {
             }
             Effect::ProposalReply { id, reply } => {
                 self.measured.proposal_answered(&reply);
-                if let Some(Waiter { since, answer }) = self.waiters.remove(&id) {
+                if let Some(Waiter { since, trace, answer }) = self.waiters.remove(&id) {
                     if matches!(reply, ProposalReply::Chosen { .. }) {
-                        let took = since.elapsed();
-                        self.measured.chosen_seconds.observe(took.as_secs_f64());
+                        let took = since.elapsed().as_secs_f64();
+                        let recorded = trace.filter(|trace| trace.is_sampled());
+                        let recorded = recorded.map(TraceContext::trace_id_hex);
+                        self.measured.chosen_seconds.observe(took, recorded);
                     }
                     let _gone = answer.send(reply);
                 }

@@ -15,7 +15,7 @@ impl Driver {
         match question {
             Question::Propose { proposal, trace, answer } => {
                 let id = self.request_id();
-                self.waiters.insert(id, Waiter { since: Instant::now(), answer });
+                self.waiters.insert(id, Waiter { since: Instant::now(), trace, answer });
                 self.measured.value_bytes.observe(proposal.value.len() as f64);
                 self.step(Input::Proposal { id, proposal }, trace);
             }

@@ -140,6 +140,11 @@ fn queues(scrape: &mut Scrape<'_>, published: &Published, present: &Present) -> 
             status.flying_mutations,
         ),
         (
+            "synod_replica_flying_mutations_limit",
+            "How many may be in such batches",
+            config.flying_mutations(),
+        ),
+        (
             "synod_replica_waiting_reads",
             "Reads that wait for a probe, a slot or a revision",
             status.waiting_reads,

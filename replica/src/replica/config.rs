@@ -134,6 +134,13 @@ impl Default for Retention {
     }
 }
 
+impl Config {
+    /// Mutations that may be in batches proposed and not yet executed.
+    pub(crate) fn flying_mutations(&self) -> usize {
+        self.batch_commands.max(1) * self.pipeline.max(1)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

@@ -44,9 +44,9 @@ impl Replica {
     }
 
     fn invariant_queues_are_bounded(&self) {
-        let Config { queued_mutations, batch_commands, pipeline, waiting_reads, .. } = self.config;
+        let Config { queued_mutations, waiting_reads, .. } = self.config;
         // What flew in the epoch before goes back to the queue beside what waited.
-        let limit = queued_mutations + batch_commands.max(1) * pipeline.max(1);
+        let limit = queued_mutations + self.config.flying_mutations();
         assert!(
             self.batching.queued() <= limit,
             "{} mutations wait, the limit is {limit}",

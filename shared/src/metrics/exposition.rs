@@ -35,9 +35,11 @@ struct Exposed {
     places: Arc<Semaphore>,
 }
 
-/// The route `/metrics`.
+/// The route `/metrics`. What it answers is also exported for as long as it is there, where a
+/// collector is named.
 pub(crate) fn routes(metrics: Metrics) -> Router {
     let (metrics, places) = (Arc::new(metrics), Arc::new(Semaphore::new(AT_ONCE)));
+    super::export::start(&metrics);
     Router::new().route("/metrics", get(expose)).with_state(Exposed { metrics, places })
 }
 

@@ -4,13 +4,15 @@
 //! It has neither units nor exemplars nor an end, the name of a counter ends with `_total` in
 //! its head, too, and there are fewer types.
 
+use super::lines::Line;
+
 /// The same numbers in the older format.
 pub(super) fn plain(open: &str) -> String {
     let mut text = String::with_capacity(open.len());
     let mut help = None;
     for line in open.lines() {
         match Line::of(line) {
-            Line::Help(said) => help = Some(said),
+            Line::Help(of, said) => help = Some((of, said)),
             Line::Type(name, kind) => {
                 let (suffix, kind) = match kind {
                     "counter" => ("_total", kind),
@@ -23,8 +25,8 @@ pub(super) fn plain(open: &str) -> String {
                 }
                 push(&mut text, &["# TYPE ", name, suffix, " ", kind]);
             }
-            Line::Sample(sample) => push(&mut text, &[sample]),
-            Line::Other => {}
+            Line::Sample(sample, _) => push(&mut text, &[sample]),
+            Line::Unit(..) | Line::Other => {}
         }
     }
     text
@@ -33,32 +35,6 @@ pub(super) fn plain(open: &str) -> String {
 fn push(text: &mut String, parts: &[&str]) {
     parts.iter().for_each(|part| text.push_str(part));
     text.push('\n');
-}
-
-enum Line<'a> {
-    /// Of which family, and what it is.
-    Help((&'a str, &'a str)),
-    /// Of which family, and which type.
-    Type(&'a str, &'a str),
-    /// A number, without its exemplar.
-    Sample(&'a str),
-    /// A unit, or the end.
-    Other,
-}
-
-impl<'a> Line<'a> {
-    fn of(line: &'a str) -> Self {
-        let Some(comment) = line.strip_prefix("# ") else {
-            // No label has a value with this in it: all are names.
-            return Self::Sample(line.split_once(" # {").map_or(line, |(sample, _)| sample));
-        };
-        let mut words = comment.splitn(3, ' ');
-        match (words.next(), words.next(), words.next()) {
-            (Some("HELP"), Some(name), Some(said)) => Self::Help((name, said)),
-            (Some("TYPE"), Some(name), Some(kind)) => Self::Type(name, kind),
-            _ => Self::Other,
-        }
-    }
 }
 
 #[cfg(test)]

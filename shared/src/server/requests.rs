@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, StatusCode};
 use hyper::body::Body as _;
 
 use super::access;
-use crate::metrics::{Counter, HistogramWithExemplars, Labels, Metrics, Series};
+use crate::metrics::{Counter, Labels, Metrics, Series, TracedHistogram};
 use crate::spans;
 use crate::telemetry::{RequestTrace, RequestedTraces, Traced};
 
@@ -47,19 +47,16 @@ struct Route {
     counts: Counts,
 }
 
-/// A bucket's exemplar: the last recorded request that fell into it, by its trace.
-type Exemplar = [(&'static str, String); 1];
-
 #[derive(Clone, Debug)]
 struct Counts {
     answers: [Counter; CLASSES.len()],
-    seconds: HistogramWithExemplars<Exemplar>,
+    seconds: TracedHistogram,
 }
 
 impl Counts {
     fn new() -> Self {
-        let seconds = HistogramWithExemplars::new(SECONDS.into_iter());
-        Self { answers: CLASSES.map(|_| Counter::default()), seconds }
+        let answers = CLASSES.map(|_| Counter::default());
+        Self { answers, seconds: TracedHistogram::new(SECONDS) }
     }
 }
 
@@ -127,7 +124,7 @@ impl Requests {
         let template = route.map_or(OTHER.1, |route| route.path);
         let span = own.and_then(|route| route.span);
         let began = Instant::now();
-        (span, Underway { counts, template, began, class: NONE, exemplar: None })
+        (span, Underway { counts, template, began, class: NONE, trace: None })
     }
 
     /// The trace of a request, by the name of its span, where it has one.
@@ -150,7 +147,8 @@ pub struct Underway<'a> {
     template: &'static str,
     began: Instant,
     class: usize,
-    exemplar: Option<Exemplar>,
+    /// Its identity, where it is recorded.
+    trace: Option<String>,
 }
 
 impl Underway<'_> {
@@ -164,7 +162,7 @@ impl Underway<'_> {
         trace: &RequestTrace,
     ) {
         access::say((method, self.template), status, self.began.elapsed(), bytes, trace);
-        self.exemplar = trace.recorded().map(|trace| [("trace_id", trace)]);
+        self.trace = trace.recorded();
         self.class = match status.as_u16() {
             0..300 => 0,
             300..400 => 1,
@@ -177,9 +175,7 @@ impl Underway<'_> {
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
         self.counts.answers[self.class].inc();
-        let exemplar = self.exemplar.take();
-        let when = exemplar.is_some().then(SystemTime::now);
-        self.counts.seconds.observe(self.began.elapsed().as_secs_f64(), exemplar, when);
+        self.counts.seconds.observe(self.began.elapsed().as_secs_f64(), self.trace.take());
     }
 }
 

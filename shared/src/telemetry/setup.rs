@@ -19,6 +19,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
+use super::collector::{self, MetricsCollector};
 use super::log::{Lines, Look};
 use super::ring::{SpanRing, ToRing};
 use crate::ids::Name;
@@ -33,6 +34,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 static EXPORTING: AtomicBool = AtomicBool::new(false);
 static RECORDING: AtomicBool = AtomicBool::new(false);
+static METRICS: OnceLock<MetricsCollector> = OnceLock::new();
 static RING: OnceLock<Arc<SpanRing>> = OnceLock::new();
 
 /// Whether this process exports spans.
@@ -44,6 +46,11 @@ pub(super) fn is_exporting() -> bool {
 #[must_use]
 pub fn is_recording() -> bool {
     RECORDING.load(Ordering::Relaxed)
+}
+
+/// What takes metrics, where something does.
+pub(crate) fn metrics_collector() -> Option<&'static MetricsCollector> {
+    METRICS.get()
 }
 
 /// The spans that are kept in memory, where they are.
@@ -89,7 +96,9 @@ pub fn init(service: Service, name: &Name, ring_bytes: usize) -> anyhow::Result<
     let logs = fmt::layer().with_ansi(terminal).with_writer(std::io::stderr).event_format(lines);
     let logs = logs.with_filter(filter.and(filter_fn(|metadata| metadata.is_event())));
     let ring = (ring_bytes > 0).then(|| SpanRing::new(ring_bytes));
-    let (provider, exports) = provider(service, name, ring.clone())?;
+    let resource = resource(service, name);
+    let (provider, exports) = provider(resource.clone(), ring.clone())?;
+    let metrics = collector::of_metrics(resource)?;
     let spans = provider.as_ref().map(|provider| {
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("synod"));
         let layer = layer
@@ -106,6 +115,9 @@ pub fn init(service: Service, name: &Name, ring_bytes: usize) -> anyhow::Result<
         .context("telemetry was set up before")?;
     if let Some(ring) = ring {
         let _set_once = RING.set(ring);
+    }
+    if let Some(metrics) = metrics {
+        let _set_once = METRICS.set(metrics);
     }
     EXPORTING.store(exports == Exports::Yes, Ordering::Relaxed);
     RECORDING.store(provider.is_some(), Ordering::Relaxed);
@@ -128,16 +140,15 @@ enum Exports {
 
 /// What takes the spans: none where nobody does.
 fn provider(
-    service: Service,
-    name: &Name,
+    resource: Resource,
     ring: Option<Arc<SpanRing>>,
 ) -> anyhow::Result<(Option<SdkTracerProvider>, Exports)> {
-    let endpoint = collector();
+    let endpoint = collector::of_spans();
     let exports = if endpoint.is_some() { Exports::Yes } else { Exports::No };
     if endpoint.is_none() && ring.is_none() {
         return Ok((None, exports));
     }
-    let mut provider = SdkTracerProvider::builder().with_resource(resource(service, name));
+    let mut provider = SdkTracerProvider::builder().with_resource(resource);
     if let Some(ring) = ring {
         provider = provider.with_span_processor(ToRing(ring));
     }
@@ -150,17 +161,7 @@ fn provider(
     Ok((Some(provider.build()), exports))
 }
 
-/// Where spans are to be exported to, if they are.
-fn collector() -> Option<String> {
-    let set = |variable: &str| env::var(variable).ok().filter(|value| !value.trim().is_empty());
-    let disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let none = set("OTEL_TRACES_EXPORTER").is_some_and(|value| value.eq_ignore_ascii_case("none"));
-    let endpoint =
-        set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| set("OTEL_EXPORTER_OTLP_ENDPOINT"));
-    endpoint.filter(|_| !disabled && !none)
-}
-
-/// Who sends the spans. What the `OTEL_*` variables say goes first.
+/// Who sends spans and metrics. What the `OTEL_*` variables say goes first.
 fn resource(service: Service, name: &Name) -> Resource {
     let defaults = [
         KeyValue::new("service.name", format!("synod-{}", service.as_str())),

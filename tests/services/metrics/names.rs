@@ -2,47 +2,13 @@
 //! documentation all of them.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use anyhow::{Result, ensure};
 use tests::harness::cluster::{Cluster, Size};
 
+use super::queries::{below_top, queries};
 use super::scrape_all;
 use crate::synod;
-
-/// A file below the top of the repository.
-pub(super) fn below_top(path: &str) -> Result<PathBuf> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?;
-    Ok(top.join(path))
-}
-
-/// Every query of a dashboard, its panels' and its annotations'.
-pub(super) fn queries() -> Result<Vec<(PathBuf, String)>> {
-    let mut queries = Vec::new();
-    for file in std::fs::read_dir(below_top("deploy/grafana/dashboards")?)? {
-        let path = file?.path();
-        let board: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
-        collect(&board, &mut |query| queries.push((path.clone(), query.to_owned())));
-    }
-    ensure!(queries.len() > 80, "{} queries on all dashboards", queries.len());
-    Ok(queries)
-}
-
-fn collect(value: &Value, found: &mut impl FnMut(&str)) {
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                match field.as_str() {
-                    Some(query) if name == "expr" => found(query),
-                    Some(_) | None => collect(field, found),
-                }
-            }
-        }
-        Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
 
 /// The names in a text that are of our metrics.
 fn names_in(text: &str) -> impl Iterator<Item = &str> {
@@ -68,8 +34,8 @@ async fn whatever_names_a_metric_names_one_that_there_is() -> Result<()> {
         let unknown = names_in(text).filter(|name| !names.contains(*name));
         wrong.extend(unknown.map(|name| format!("{place}: {name}")));
     };
-    for (path, query) in queries()? {
-        hold(&path.display().to_string(), &query);
+    for query in queries()? {
+        hold(&query.place, &query.expr);
     }
     for rules in ["deploy/prometheus/alerts.yml", "deploy/prometheus/alerts_test.yml"] {
         hold(rules, &std::fs::read_to_string(below_top(rules)?)?);

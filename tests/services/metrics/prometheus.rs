@@ -1,5 +1,6 @@
-//! Prometheus itself, on a real cluster: it takes what every service answers, and every query
-//! of the dashboards.
+//! Prometheus itself, on a real cluster that does something: it takes what every service answers,
+//! every query of the dashboards and every part of the rules has a number for an answer, and
+//! what shows exemplars has some.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,15 +10,22 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+use shared::random;
 use tests::harness::cluster::{Cluster, Size, eventually};
 use tests::harness::ports::Ports;
 use tests::harness::process::Process;
 use tests::harness::skip::skipped;
 
-use super::names::{below_top, queries};
+use super::queries::{below_top, parts, queries};
 use crate::synod;
 
 const PROMTOOL: &str = "/usr/bin/promtool";
+
+/// With which the shipped Prometheus is started, too.
+const EXEMPLARS: &str = "--enable-feature=exemplar-storage";
+
+/// What rules ask for and this cluster has not: certificates, and an issuer of JWTs.
+const ABSENT: [&str; 2] = ["synod_tls_", "synod_replica_jwks_"];
 
 /// As the shipped one with the shipped rules, but for where the services are, and that it
 /// looks often.
@@ -56,6 +64,70 @@ async fn ask(http: &reqwest::Client, url: &str, query: &str) -> Result<Value> {
     Ok(answer["data"]["result"].clone())
 }
 
+/// Whether an answer has a number in it: nothing and NaN are none.
+fn has_number(answer: &Value) -> bool {
+    let numbers =
+        answer.as_array().into_iter().flatten().filter_map(|one| one["value"][1].as_str());
+    numbers.filter_map(|number| number.parse().ok()).any(f64::is_finite)
+}
+
+/// Writes, reads and deletes a little, each in a trace that is recorded.
+async fn do_something(cluster: &Cluster) -> Result<()> {
+    let key = format!("{}/v1/kv/seen", cluster.front());
+    let http = cluster.http();
+    for request in [
+        http.put(&key).body("x"),
+        http.get(&key),
+        http.get(format!("{key}?consistency=local")),
+        http.delete(&key),
+    ] {
+        let traced = format!("00-{:032x}-{:016x}-01", u128::from_be_bytes(random::identity()), 1);
+        let answer = request.header("traceparent", traced).send().await?;
+        // Who reads locally may not have it yet.
+        ensure!(answer.status().as_u16() < 500, "{}", answer.status());
+    }
+    Ok(())
+}
+
+/// What the dashboards and the rules ask that has no number for an answer.
+async fn unanswered(http: &reqwest::Client, url: &str) -> Result<BTreeSet<String>> {
+    let rules: Value = http.get(format!("{url}/api/v1/rules")).send().await?.json().await?;
+    let groups = rules["data"]["groups"].as_array().context("groups of rules")?;
+    let rules = groups.iter().filter_map(|group| group["rules"].as_array()).flatten();
+    let rules = rules.filter_map(|rule| Some((rule["name"].as_str()?, rule["query"].as_str()?)));
+    let rules: Vec<_> = rules.map(|(name, expr)| (name.to_owned(), expr.to_owned())).collect();
+    ensure!(rules.len() >= 20, "{rules:?}");
+    let asked = queries()?.into_iter().map(|query| (query.place, query.expr));
+    let mut unanswered = BTreeSet::new();
+    for (place, expr) in asked.chain(rules) {
+        let has = |part: &&str| !ABSENT.iter().any(|absent| part.contains(absent));
+        for part in parts(&expr).into_iter().filter(has) {
+            if !has_number(&ask(http, url, part).await.context(place.clone())?) {
+                unanswered.insert(format!("{place}: {part}"));
+            }
+        }
+    }
+    Ok(unanswered)
+}
+
+/// The queries that show exemplars and have none.
+async fn without_exemplars(http: &reqwest::Client, url: &str) -> Result<BTreeSet<String>> {
+    let mut without = BTreeSet::new();
+    let queries = queries()?;
+    ensure!(queries.iter().any(|query| query.exemplar), "nothing shows exemplars");
+    for query in queries.into_iter().filter(|query| query.exemplar) {
+        let asked = http.get(format!("{url}/api/v1/query_exemplars"));
+        let asked = asked.query(&[("query", query.expr.as_str()), ("start", "0"), ("end", "4e9")]);
+        let answer: Value = asked.send().await?.json().await?;
+        let series = answer["data"].as_array().with_context(|| format!("{answer}"))?;
+        let mut exemplars = series.iter().filter_map(|one| one["exemplars"].as_array()).flatten();
+        if !exemplars.any(|one| one["labels"]["trace_id"].is_string()) {
+            without.insert(format!("{}: {}", query.place, query.expr));
+        }
+    }
+    Ok(without)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_takes_what_all_services_answer_what_the_dashboards_ask_and_tells_of_faults()
 -> Result<()> {
@@ -73,6 +145,7 @@ async fn prometheus_takes_what_all_services_answer_what_the_dashboards_ask_and_t
         format!("--config.file={}", file.display()),
         format!("--storage.tsdb.path={}", data.display()),
         format!("--web.listen-address=127.0.0.1:{port}"),
+        EXEMPLARS.to_owned(),
     ];
     let mut prometheus = Process::new("prometheus", program, args.into(), folder.path());
     prometheus.start()?;
@@ -89,18 +162,15 @@ async fn prometheus_takes_what_all_services_answer_what_the_dashboards_ask_and_t
         let targets = http.get(format!("{url}/api/v1/targets")).send().await?.text().await?;
         taken.context(targets)?;
     }
-    let mut empty = BTreeSet::new();
-    for (path, query) in queries()? {
-        let query = query.replace("$__rate_interval", "1m").replace("$__range", "15m");
-        let board = path.file_name().context("a file")?.to_string_lossy().into_owned();
-        let found = ask(http, &url, &query).await.with_context(|| board.clone())?;
-        if found.as_array().is_none_or(Vec::is_empty) {
-            empty.insert(format!("{board}: {query}"));
-        }
-    }
-    // What is shown only where it happens.
-    empty.retain(|query| !query.contains(" > 0"));
-    ensure!(empty.is_empty(), "nothing is found by {empty:#?}");
+    eventually("all that is asked has a number for an answer", async || {
+        do_something(&cluster).await?;
+        let unanswered = unanswered(http, &url).await?;
+        ensure!(unanswered.is_empty(), "{unanswered:#?}");
+        let without = without_exemplars(http, &url).await?;
+        ensure!(without.is_empty(), "there is no exemplar for {without:#?}");
+        Ok(())
+    })
+    .await?;
 
     // A majority of acceptors: no replica hears a quorum.
     let instance = |name: &str| cluster.url(name).trim_start_matches("http://").to_owned();
@@ -160,6 +230,20 @@ async fn who_does_not_ask_for_open_metrics_gets_the_text_that_promtool_takes() -
         let said = [run.stdout, run.stderr].concat();
         ensure!(run.status.success(), "{service}: {}", String::from_utf8_lossy(&said));
     }
+    Ok(())
+}
+
+#[test]
+fn an_exemplar_leads_from_the_shipped_prometheus_to_the_shipped_jaeger() -> Result<()> {
+    let compose = std::fs::read_to_string(below_top("docker-compose.yml")?)?;
+    ensure!(compose.contains(&format!("      - {EXEMPLARS}\n")), "Prometheus keeps no exemplars");
+    let sources = below_top("deploy/grafana/provisioning/datasources")?;
+    let prometheus = std::fs::read_to_string(sources.join("prometheus.yml"))?;
+    let link =
+        "exemplarTraceIdDestinations:\n        - { name: trace_id, datasourceUid: jaeger }\n";
+    ensure!(prometheus.contains(link), "{prometheus}");
+    let jaeger = std::fs::read_to_string(sources.join("jaeger.yml"))?;
+    ensure!(jaeger.contains("    uid: jaeger\n    type: jaeger\n"), "{jaeger}");
     Ok(())
 }
 
