@@ -7,7 +7,7 @@
 //!
 //! In reading order: `schema`, `file`, `open`, `writer`, `ahead` (what is executed and not
 //! stored) with `keys`, `versions`, `deletions`, `rollback` and `tenure` (what it writes),
-//! `compaction` (what goes), `checkpoint` with `copying`
+//! `compaction` (what goes) and `weighing` (how much that would be), `checkpoint` with `copying`
 //! and `wal` in its folder (what a start holds the WAL against), `reader` with `points` (single
 //! keys), `list` and `history` in its folder, `log`, each by `transaction`; `sum` and `verify`
 //! notice damage, and `digest` what another replica has otherwise; `offline`, `audit` and
@@ -49,6 +49,7 @@ mod tests;
 mod transaction;
 mod verify;
 mod versions;
+mod weighing;
 mod writer;
 
 pub use audit::{Audit, audit, execute_again};
