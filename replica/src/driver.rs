@@ -241,7 +241,7 @@ impl Driver {
         let Parts {
             config,
             identity,
-            writer,
+            mut writer,
             checkpointer,
             dir,
             mut fatal,
@@ -251,6 +251,7 @@ impl Driver {
             measured,
             ..
         } = parts;
+        writer.weigh_above(config.retention.bytes);
         let (inputs, mut input_queue) = mpsc::channel(WAITING_INPUTS);
         // Its jobs are never more than one to execute and one to join.
         let (jobs, job_queue) = mpsc::channel(2);

@@ -238,6 +238,7 @@ impl Replica {
             Input::Durable(below) => self.durable_below = self.durable_below.max(below),
             Input::Storage(storage) => self.storage_changed(storage, effects),
             Input::Unswept(unswept) => self.unswept = unswept,
+            Input::Weighed(weighed) => self.weighed(now, weighed, effects),
             Input::Acceptors(acceptors) => self.reads.ask(acceptors),
             Input::Followed(followed) => self.followed = followed,
             Input::StopAt(below) => self.learner.stop_at(below),

@@ -24,5 +24,5 @@ mod tests;
 pub(crate) use fetch::{FetchError, FetchProgress, Wanted, fetch};
 #[cfg(test)]
 pub(crate) use make::make;
-pub(crate) use make::{DISK_RESERVE_BYTES, MakeError, free_bytes};
+pub(crate) use make::{DISK_RESERVE_BYTES, MakeError};
 pub(crate) use shelf::{Kept, NoSnapshot, Shelf, Tag};

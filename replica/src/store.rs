@@ -5,13 +5,14 @@
 //! behind (it is brought up from the log), it is never ahead of or beside it. Every
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
-//! In reading order: `schema`, `open`, `writer`, `ahead` (what is executed and not stored)
-//! with `keys`, `versions`, `deletions`, `rollback` and `tenure` (what it writes), `compaction`
-//! (what goes), `checkpoint` with `copying` and `wal` in its folder (what a start holds the WAL
-//! against), `reader` with `points` (single keys), `list` and `history` in its folder, `log`;
-//! `sum` and `verify` notice damage, and `digest` what another replica has otherwise; `offline`,
-//! `audit` and `restore` are for when no replica runs, and `install` is how another one's state
-//! takes the place of this one's.
+//! In reading order: `schema`, `file`, `open`, `writer`, `ahead` (what is executed and not
+//! stored) with `keys`, `versions`, `deletions`, `rollback` and `tenure` (what it writes),
+//! `compaction` (what goes) and `weighing` (how much that would be), `checkpoint` with `copying`
+//! and `wal` in its folder (what a start holds the WAL against), `reader` with `points` (single
+//! keys), `list` and `history` in its folder, `log`, each by `transaction`; `sum` and `verify`
+//! notice damage, and `digest` what another replica has otherwise; `offline`, `audit` and
+//! `restore` are for when no replica runs, and `install` is how another one's state takes the
+//! place of this one's.
 
 mod access;
 mod ahead;
@@ -23,6 +24,7 @@ mod compaction;
 mod deletions;
 mod digest;
 mod error;
+mod file;
 mod head_cache;
 mod install;
 mod keys;
@@ -44,8 +46,10 @@ mod tables;
 mod tenure;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod verify;
 mod versions;
+mod weighing;
 mod writer;
 
 pub use audit::{Audit, audit, execute_again};
@@ -55,10 +59,10 @@ pub(crate) use deletions::not_hidden;
 pub(crate) use digest::{FORMAT as DIGEST_FORMAT, PinnedState, StateDigest, connect};
 pub use error::{OpenError, StoreError};
 pub(crate) use error::{ReadError, RevisionError};
+pub use file::FILE;
 pub(crate) use install::{adopt, discard, incoming, prepare};
 pub(crate) use log::{LogPage, LogQuery, LogRow};
 pub use offline::{Inspected, execute, inspect};
-pub use open::FILE;
 #[cfg(test)]
 pub(crate) use open::Store;
 pub(crate) use open::open;

@@ -5,7 +5,7 @@
 //! that are [`bounded`], cut into [`page`]s), [`wire`], [`query`], [`fields`],
 //! [`accept`], [`framing`], [`openapi`] and [`problem`] (how it is said over HTTP),
 //! [`versions`] (who says it in another version), [`deadline`], [`client`], [`cluster_header`]
-//! and [`discovery`] (who says it to whom), [`config`], [`datadir`] and [`service`] (a process
+//! and [`discovery`] (who says it to whom), [`config`], [`datadir`], [`disk`] and [`service`] (a process
 //! from its flags to its end), [`server`] (bounded HTTP), [`tls`] with [`byte_budget`],
 //! [`places`], [`health`], [`status`], [`metrics`], [`spans`], [`events`] and [`console`]
 //! (what people look at), [`telemetry`], [`random`].
@@ -35,6 +35,7 @@ mod base_url;
 pub mod byte_budget;
 pub mod config;
 pub mod datadir;
+pub mod disk;
 pub mod places;
 pub mod server;
 pub mod service;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::harness::cluster::{Cluster, Options, Size, eventually};
+use tests::harness::disk::folder_bytes;
 use tests::harness::events::Events;
 
 use crate::synod;
@@ -273,16 +274,6 @@ async fn history_is_dropped_by_its_age_and_what_there_is_stays() -> Result<()> {
         ensure!(said == "as it was", "{door}: {said}");
     }
     Ok(())
-}
-
-fn folder_bytes(folder: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let metadata = entry.metadata()?;
-        bytes += if metadata.is_dir() { folder_bytes(&entry.path())? } else { metadata.len() };
-    }
-    Ok(bytes)
 }
 
 /// Once all that was written is durable everywhere, and was looked at.

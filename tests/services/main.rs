@@ -9,6 +9,7 @@ mod backup;
 mod bad_starts;
 mod balancer;
 mod bank;
+mod bounded_disks;
 mod bounds;
 mod cli;
 mod client;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::response::Response;
-use rustix::fs::statvfs;
 use serde::Serialize;
+use shared::disk::Space;
 use shared::health::Check;
 use shared::ids::{AcceptorId, Ballot, ClusterId};
 use shared::message::{Marks, Roster, Storage, Succession};
@@ -62,8 +62,8 @@ impl Service {
     fn storage(&self, found_full: Option<Instant>) -> Storage {
         let Some(at) = found_full else { return Storage::Writable };
         let has_room = || {
-            let disk = statvfs(&self.log.path).ok()?;
-            Some(disk.f_bavail.saturating_mul(disk.f_frsize) > self.log.segment_bytes)
+            let space = Space::of(&self.log.path).ok()?;
+            Some(space.free_bytes > self.log.segment_bytes)
         };
         if at.elapsed() > FULL_FOR && has_room() == Some(true) {
             Storage::Writable

@@ -129,6 +129,7 @@ pub(super) async fn run(
             () = ready(()), if executor.is_to_forget() => executor.forget_log().await?,
             () = ready(()), if executor.writer.is_sweeping() => executor.sweep().await?,
             () = ready(()), if executor.writer.is_compacting() => executor.compact().await?,
+            () = ready(()), if executor.writer.is_weighing() => executor.weigh().await?,
             () = ready(()), if executor.writer.may_give_back() => executor.give_back().await?,
         }
     }
@@ -237,11 +238,13 @@ impl Executor {
             }
         }
         self.look_at_pin().await?;
-        // However much there is to execute, sweeping comes to an end.
+        // However much there is to execute, these come to an end.
         if self.writer.is_sweeping() {
             self.sweep().await?;
         } else if self.writer.is_compacting() {
             self.compact().await?;
+        } else if self.writer.is_weighing() {
+            self.weigh().await?;
         }
         Ok(())
     }

@@ -4,18 +4,23 @@
 //! history beyond what it is told to keep. How old a revision is, is told by replicated time:
 //! every replica notes now and then at which revision it was at which time, so that a new
 //! primary knows, too. A replica that has just started does not, and keeps more for a while.
+//! How many bytes history takes is weighed behind executing, at every replica as well
+//! (`weights`).
+
+mod weights;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use shared::ids::{Accessor, Revision};
 
+use self::weights::Weights;
 use super::Replica;
 use crate::machine::access::Requirement;
 use crate::machine::format;
 use crate::machine::state::Meta;
 use crate::replica::config::Retention;
-use crate::replica::event::{Effect, Role, Storage, Timer};
+use crate::replica::event::{Effect, Role, Storage, Timer, Weighed};
 
 /// So many times at most are noted of what is to be kept by time: that is how exact it is.
 const NOTES: u64 = 64;
@@ -35,11 +40,17 @@ pub(crate) struct Compacting {
     /// The oldest first. Where more than one is older than what is to be kept, only the
     /// newest of them is here.
     notes: VecDeque<Note>,
+    weights: Weights,
 }
 
 impl Compacting {
     pub(crate) fn new(retention: Retention) -> Self {
-        Self { retention, notes: VecDeque::new() }
+        Self { retention, notes: VecDeque::new(), weights: Weights::default() }
+    }
+
+    /// Whether history takes far more bytes than it is to.
+    fn is_far_over(&self) -> bool {
+        self.retention.bytes.is_some_and(|bytes| self.weights.is_far_over(bytes))
     }
 
     fn keep_ms(&self) -> Option<u64> {
@@ -69,23 +80,40 @@ impl Compacting {
             (first.time_ms.saturating_add(keep_ms) <= meta.time_ms).then_some(first.revision.0)
         };
         let by_time = self.keep_ms().and_then(is_old);
-        Revision(by_count.max(by_time).unwrap_or(0))
+        let by_bytes = self.retention.bytes.and_then(|bytes| self.weights.oldest_kept(bytes));
+        Revision(by_count.max(by_time).unwrap_or(0)).max(by_bytes.unwrap_or_default())
     }
 
-    /// The times that are noted are few, however long it runs.
+    /// What is noted is little, however long it runs.
     pub(crate) fn invariant_notes_are_bounded(&self) {
         let notes = self.notes.len() as u64;
         assert!(notes <= NOTES + 2, "{notes} times are noted");
+        self.weights.invariant_stretches_are_bounded();
     }
 }
 
 impl Replica {
-    /// Looks whether there is history that is not to be kept.
+    /// Looks from time to time whether there is history that is not to be kept.
     pub(super) fn compact_due(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let (after, jitter) = (self.config.compaction_interval, Duration::ZERO);
         effects.push(Effect::Arm { timer: Timer::Compact, after, jitter });
         self.forget_log(effects);
         self.compacting.note(&self.meta);
+        self.compact(now, effects);
+    }
+
+    /// Takes in how much more of history there is, and looks at once where that is far too
+    /// much: however fast it grows, it does not for long.
+    pub(super) fn weighed(&mut self, now: Duration, weighed: Weighed, effects: &mut Vec<Effect>) {
+        self.compacting.weights.add(weighed);
+        if self.compacting.is_far_over() {
+            self.compact(now, effects);
+        }
+    }
+
+    /// Has history dropped that is not to be kept.
+    fn compact(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        self.compacting.weights.forget(self.meta.compacted_below);
         let revision = self.compacting.oldest_kept(&self.meta);
         let can_propose = self.role() == Role::Primary
             && self.meta.format() >= format::COMPACTION
@@ -113,7 +141,7 @@ mod tests {
 
     fn compacting(revisions: Option<u64>, time_ms: Option<u64>) -> Compacting {
         let time = time_ms.map(Duration::from_millis);
-        Compacting::new(Retention { revisions, time })
+        Compacting::new(Retention { revisions, time, bytes: None })
     }
 
     #[test]

@@ -117,20 +117,24 @@ pub struct Config {
     pub nudge_after: Duration,
 }
 
-/// What is kept of history: what both ask for.
+/// What is kept of history: what all of them ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// So many revisions before the present one; none: all.
     pub revisions: Option<u64>,
     /// For so long, in replicated time; none: for ever.
     pub time: Option<Duration>,
+    /// So many bytes of history, or half as many as all else in the database takes, if those
+    /// are more; none: any number.
+    pub bytes: Option<u64>,
 }
 
 impl Default for Retention {
     /// A million: to look back over days where little is written, and to go on with a watch
-    /// over minutes where much is; with values of a kilobyte some 2 GB on disk.
+    /// over minutes where much is. A gibibyte: as many, where values are of half a kilobyte;
+    /// beyond it history takes no more of the disk than in proportion to what there is.
     fn default() -> Self {
-        Self { revisions: Some(1_000_000), time: None }
+        Self { revisions: Some(1_000_000), time: None, bytes: Some(1 << 30) }
     }
 }
 

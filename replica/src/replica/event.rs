@@ -97,6 +97,17 @@ impl Unswept {
     }
 }
 
+/// What some versions of history take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weighed {
+    /// A compaction up to this revision takes them away.
+    pub through: Revision,
+    /// So many bytes, about.
+    pub bytes: u64,
+    /// What the database takes, but for free pages.
+    pub database_bytes: u64,
+}
+
 /// How far the database has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stored {

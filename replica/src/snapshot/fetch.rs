@@ -10,13 +10,14 @@ use http_body_util::BodyExt as _;
 use shared::client::{AnswerBody, CallError, ReplicaClient};
 use shared::config::BaseUrl;
 use shared::deadline::SNAPSHOT_WAIT;
+use shared::disk::Space;
 use shared::ids::{ClusterId, Name, Slot};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 
 use super::file::{self, SnapshotError};
-use super::make::{DISK_RESERVE_BYTES, free_bytes};
+use super::make::DISK_RESERVE_BYTES;
 use crate::store::{self, OpenError};
 
 /// While a snapshot is made, the replica that makes it may say so many times in a row that it
@@ -285,7 +286,8 @@ impl Part<'_> {
             self.bytes = 0;
             self.progress.send_modify(|progress| progress.bytes = 0);
         }
-        let (needed, free) = (length.saturating_add(DISK_RESERVE_BYTES), free_bytes(path)?);
+        let needed = length.saturating_add(DISK_RESERVE_BYTES);
+        let free = Space::of_file(path)?.free_bytes;
         if needed > free {
             return Err(FetchError::NoRoom { needed, free });
         }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, params};
 use sha2::Digest as _;
+use shared::disk::Space;
 use shared::ids::{Name, Revision, Slot};
 
 use super::file::{APPLICATION_ID, FORMAT, Sha256Digest, digest_of, number_of, trailer};
@@ -124,19 +125,12 @@ fn check_room(state: &Connection, target: &Path) -> Result<(), MakeError> {
     let number = |sql| state.query_row(sql, [], |row| row.get::<_, i64>(0));
     let bytes = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
     let needed = bytes.cast_unsigned();
-    let free = free_bytes(target)?;
+    let free = Space::of_file(target)?.free_bytes;
     if needed.saturating_add(DISK_RESERVE_BYTES) <= free {
         Ok(())
     } else {
         Err(MakeError::NoRoom { needed, free })
     }
-}
-
-/// How many bytes the disk has on which a file is to be.
-pub(crate) fn free_bytes(file: &Path) -> io::Result<u64> {
-    let folder = file.parent().map_or_else(PathBuf::new, Path::to_owned);
-    let disk = rustix::fs::statvfs(&folder)?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Adds what the file says of itself, and the views for people.

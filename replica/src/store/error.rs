@@ -1,5 +1,8 @@
 //! What can go wrong with the file, told apart by what must be done about it.
 
+use std::io;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use shared::ids::{Name, Revision, Slot};
 
@@ -235,6 +238,13 @@ impl OpenError {
             Self::Damaged { .. } => false,
         }
     }
+}
+
+/// What could not be written to a file that is no database.
+pub(super) fn not_copied(path: &Path, error: &io::Error) -> StoreError {
+    let text = format!("writing {}: {error}", path.display());
+    let is_full = error.kind() == io::ErrorKind::StorageFull;
+    if is_full { StoreError::Full(text) } else { StoreError::Failed(text) }
 }
 
 #[cfg(test)]

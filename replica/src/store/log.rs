@@ -10,9 +10,9 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::error::{ReadError, StoreError};
 use super::left_out::{self, Kept};
 use super::meta::{self, MetaRow, Retained};
-use super::reader::in_transaction;
 use super::record::{counter, hash_of};
 use super::sum::{self, Sum};
+use super::transaction::in_transaction;
 use crate::machine::chain::ChainHash;
 
 /// A page that is asked for.

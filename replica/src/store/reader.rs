@@ -173,17 +173,6 @@ async fn serve(
     }
 }
 
-/// Reads in one transaction, so that all that is read is of one state.
-pub(super) async fn in_transaction<T>(
-    connection: &mut SqliteConnection,
-    read: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, ReadError>,
-) -> Result<T, ReadError> {
-    let mut transaction = connection.begin().await.map_err(StoreError::from)?;
-    let found = read(&mut transaction).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
-    Ok(found)
-}
-
 /// Sends the answer; gives back the error that must stop the process, if it is one.
 fn answer<T>(
     reply: oneshot::Sender<Result<T, ReadError>>,

@@ -14,9 +14,9 @@ use shared::ids::{Name, Slot};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
-use super::error::{OpenError, StoreError};
+use super::error::{OpenError, StoreError, not_copied};
+use super::file::{FILE, connect};
 use super::meta::{self, MetaRow};
-use super::open::{FILE, connect};
 use super::schema::{self, APPLICATION_ID, unusable};
 use super::verify;
 use crate::machine::format;
@@ -73,12 +73,6 @@ pub(super) async fn adapt(
     format::check(&row.meta, format::HIGHEST).map_err(|error| failed(error.into()))?;
     verify::rows(&mut connection).await.map_err(failed)?;
     Ok((connection, row))
-}
-
-pub(super) fn not_copied(path: &Path, error: &std::io::Error) -> StoreError {
-    let text = format!("writing {}: {error}", path.display());
-    let is_full = error.kind() == std::io::ErrorKind::StorageFull;
-    if is_full { StoreError::Full(text) } else { StoreError::Failed(text) }
 }
 
 async fn writer(path: &Path) -> Result<SqliteConnection, OpenError> {

@@ -64,6 +64,9 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// again and again is not claimed anew each time.
 const WAL_KEPT_BYTES: u64 = 32 << 20;
 
+/// A page of the file, in bytes.
+pub(super) const PAGE_BYTES: u64 = 4_096;
+
 /// Pages that the writer keeps in memory: those of the indexes that a hundred thousand keys
 /// need, for a page that is not there is read again from the file or the WAL. KiB, negative
 /// as SQLite has it.

@@ -17,6 +17,7 @@ mod snapshot;
 mod sql;
 mod storing;
 mod txn;
+mod weighing;
 
 pub(crate) use self::format::drop_history;
 

@@ -20,6 +20,7 @@ use super::compaction::Sweeping;
 use super::error::StoreError;
 use super::meta::{self, MetaRow};
 use super::tables::Tables;
+use super::weighing::Weighing;
 use crate::machine::access::Access;
 use crate::machine::execute::{ExecutionReport, Run};
 use crate::machine::state::Meta;
@@ -42,6 +43,7 @@ pub(crate) struct Writer {
     written_bytes: u64,
     /// How far what is compacted is swept.
     compacting: Sweeping,
+    weighing: Weighing,
     /// Whether there may be more free pages than are kept.
     may_give_back: bool,
 }
@@ -64,8 +66,14 @@ impl Writer {
             durable_below: Slot(0),
             written_bytes: 0,
             compacting,
+            weighing: Weighing::new(None),
             may_give_back: true,
         }
+    }
+
+    /// Has history weighed while the database takes more bytes than this; none: never.
+    pub(crate) fn weigh_above(&mut self, bytes: Option<u64>) {
+        self.weighing = Weighing::new(bytes);
     }
 
     /// How far the tables have come.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use shared::deadline::SNAPSHOT_WAIT;
+use shared::disk::Space;
 use shared::ids::Slot;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
@@ -15,8 +16,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::message::DigestOutcome;
 use crate::driver::{Handle, NotPinned};
+use crate::snapshot::DISK_RESERVE_BYTES;
 use crate::snapshot::file::beside;
-use crate::snapshot::{DISK_RESERVE_BYTES, free_bytes};
 use crate::store::{PinnedState, StateDigest, StoreError, connect};
 
 /// How long the transaction that reads the state lives at most.
@@ -218,7 +219,7 @@ impl Digests {
             std::thread::sleep(piece_began.elapsed().min(LONGEST_REST));
             piece_began = Instant::now();
             let bytes = fs::metadata(&wal).map_or(0, |wal| wal.len());
-            let free = free_bytes(&self.state).unwrap_or(u64::MAX);
+            let free = Space::of_file(&self.state).map_or(u64::MAX, |space| space.free_bytes);
             if cancel.is_cancelled() {
                 Err(NotRead::Cancelled)
             } else if Instant::now() > until {

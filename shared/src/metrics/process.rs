@@ -7,11 +7,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::statvfs;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
 use super::Scrape;
+use crate::disk::Space;
 
 /// Where the kernel tells of the process …
 const STAT: &str = "/proc/self/stat";
@@ -93,17 +93,13 @@ impl Taken {
 
 /// Reads how full the file system below a folder is.
 pub(super) fn disk(scrape: &mut Scrape<'_>, folder: &Path) -> fmt::Result {
-    let Ok(system) = statvfs(folder) else { return Ok(()) };
+    let Ok(Space { size_bytes, free_bytes }) = Space::of(folder) else { return Ok(()) };
     scrape.gauge(
         "synod_disk_size_bytes",
         "Size of the file system with the data directory",
-        system.f_blocks * system.f_frsize,
+        size_bytes,
     )?;
-    scrape.gauge(
-        "synod_disk_free_bytes",
-        "What of it is left for this process",
-        system.f_bavail * system.f_frsize,
-    )
+    scrape.gauge("synod_disk_free_bytes", "What of it is left for this process", free_bytes)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Disks that fill up, and files that rot.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use shared::disk::Space;
 use tempfile::TempDir;
 
 use super::skip::skipped;
@@ -89,8 +90,7 @@ impl SmallDisk {
     /// # Errors
     /// When that cannot be asked.
     pub fn free_bytes(&self) -> Result<u64> {
-        let status = rustix::fs::statvfs(self.dir.path())?;
-        Ok(status.f_bavail * status.f_frsize)
+        Ok(Space::of(self.dir.path())?.free_bytes)
     }
 
     fn filler(&self) -> PathBuf {
@@ -198,4 +198,27 @@ pub fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// How long all files in a folder are together, in bytes, while others write to it: what goes
+/// meanwhile is not counted. None of a folder that does not exist.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn folder_bytes(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    let Some(entries) = present(fs::read_dir(folder))? else { return Ok(0) };
+    for entry in entries {
+        let entry = entry?;
+        let Some(metadata) = present(entry.metadata())? else { continue };
+        bytes += if metadata.is_dir() { folder_bytes(&entry.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
+}
+
+fn present<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }

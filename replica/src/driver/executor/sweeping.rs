@@ -1,10 +1,11 @@
-//! What is done between batches: sweeping, compacting, forgetting the log, and giving pages
-//! back.
+//! What is done between batches: sweeping, compacting, forgetting the log, giving pages back,
+//! and weighing history.
 
 use tokio::time::Instant;
 
 use super::Executor;
 use crate::metrics;
+use crate::replica::event::Input;
 use crate::store::StoreError;
 
 impl Executor {
@@ -39,6 +40,22 @@ impl Executor {
     pub(super) async fn give_back(&mut self) -> Result<(), StoreError> {
         let given_back = self.writer.give_back().await;
         self.wrote(given_back).await
+    }
+
+    /// Weighs some of history, and says what it takes.
+    pub(super) async fn weigh(&mut self) -> Result<(), StoreError> {
+        match self.writer.weigh().await {
+            Ok(weighed) => {
+                self.tell_stored().await;
+                if let Some(weighed) = weighed {
+                    self.tell(Input::Weighed(weighed)).await;
+                }
+            }
+            Err(error) => {
+                self.try_again(error).await?;
+            }
+        }
+        Ok(())
     }
 
     /// A step of what is done between batches has ended: what failed is made again when its

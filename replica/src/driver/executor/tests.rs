@@ -11,7 +11,7 @@ use crate::driver::checkpoints::WalStatus;
 use crate::driver::pin::{Held, NotPinned};
 use crate::store::{self, Store};
 use bytes::Bytes;
-use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, LeaseId, Slot};
+use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, LeaseId, Revision, Slot};
 use shared::message::{Batch, Service, Value, View};
 use shared::metrics::Metrics;
 use shared::page::PageLimits;

@@ -7,7 +7,7 @@ use shared::message::{
 
 use super::{
     Attempt, FetchId, Followed, NoAnswer, ProbeId, RequestId, SnapshotFailure, Storage, Stored,
-    Timer, Unswept,
+    Timer, Unswept, Weighed,
 };
 use crate::machine::command::{Command, TraceContext};
 use crate::machine::execute::ExecutionReport;
@@ -107,6 +107,10 @@ pub enum Input {
     /// So many deletions of many keys are executed whose keys are still to be swept, and
     /// so much of history. Said before the [`Input::Executed`] of those that are new.
     Unswept(Unswept),
+    /// So much more of history is stored: each version is said once in a life of the process,
+    /// by ascending revisions, and none while the database takes no more than
+    /// [`Retention::bytes`](crate::replica::config::Retention::bytes).
+    Weighed(Weighed),
     /// So many acceptors are asked from now on.
     Acceptors(usize),
     /// Somebody is to see the state of exactly the slots below this one: what is handed

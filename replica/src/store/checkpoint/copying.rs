@@ -33,8 +33,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::wal::{self, Found, HEADER_BYTES, Header, wal_of, with_suffix};
-use crate::store::error::{OpenError, StoreError};
-use crate::store::restore::not_copied;
+use crate::store::error::{OpenError, StoreError, not_copied};
 use crate::store::schema::unusable;
 
 /// The places are so far apart that none is written with the other.

@@ -22,8 +22,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 pub(crate) use self::position::Position;
 use crate::store::error::{ReadError, RevisionError, StoreError};
-use crate::store::reader::in_transaction;
 use crate::store::record::{Checked, Item, LEASE_COLUMN, counter, item_of, lease_of};
+use crate::store::transaction::in_transaction;
 use crate::store::versions;
 
 /// The most rows of an index that one statement looks at: some milliseconds.

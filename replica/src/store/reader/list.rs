@@ -20,8 +20,8 @@ use sqlx::sqlite::SqliteConnection;
 pub(crate) use self::query::{CountQuery, Counted, ListPage, ListQuery, Order, Show};
 use crate::store::bounds::lowest_above;
 use crate::store::error::{ReadError, RevisionError, StoreError};
-use crate::store::reader::in_transaction;
 use crate::store::record::{counter, item_of};
+use crate::store::transaction::in_transaction;
 use crate::store::versions;
 
 /// The most keys that one statement visits, deleted ones among them: some milliseconds.

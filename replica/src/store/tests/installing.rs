@@ -1,5 +1,7 @@
 //! Another replica's state takes the place of the own one, or it does not.
 
+mod killed;
+
 use std::fs;
 use std::path::Path;
 

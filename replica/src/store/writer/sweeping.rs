@@ -1,21 +1,20 @@
 //! What the writer does when it has time: sweeps what is deleted and compacted, forgets log,
-//! gives pages back. Each a bounded step, in a transaction of its own.
+//! gives pages back, weighs history. Each a bounded step, in a transaction of its own.
 
 use shared::ids::Slot;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::Writer;
+use crate::replica::event::Weighed;
 use crate::store::compaction;
 use crate::store::deletions::Deletions;
 use crate::store::error::StoreError;
-use crate::store::schema::scalar;
+use crate::store::schema::{PAGE_BYTES, scalar};
 
 /// What sweeping once writes, roughly.
 const SWEPT_BYTES: u64 = 256 << 10;
 
-/// A page of the file.
-const PAGE_BYTES: u64 = 4_096;
 /// So many free pages are kept for what is written next; more are given back to the disk.
 const FREE_PAGES_KEPT: u64 = 1_024;
 /// The most pages that are given back in one transaction: some milliseconds.
@@ -110,7 +109,33 @@ impl Writer {
                 self.keep(connection, ahead);
                 self.may_give_back = true;
                 self.written_bytes += SWEPT_BYTES;
+                // One revision may have deleted much.
+                self.weighing.look_again();
                 Ok(())
+            }
+            Err(error) => {
+                self.discard(connection).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether history may be to be weighed. Deletions of many are swept first, for they write
+    /// versions of older revisions.
+    pub(crate) fn is_weighing(&self) -> bool {
+        !self.is_sweeping() && self.weighing.is_due(self.row.meta.revision)
+    }
+
+    /// Weighs a bounded number of versions of history, where that matters.
+    ///
+    /// # Errors
+    /// Then nothing is weighed, and it may be tried again unless the error is fatal.
+    pub(crate) async fn weigh(&mut self) -> Result<Option<Weighed>, StoreError> {
+        let mut connection = self.take_connection().await?;
+        match self.weighing.weigh(&mut connection, &self.row).await {
+            Ok(weighed) => {
+                self.tables.give_back(connection);
+                Ok(weighed)
             }
             Err(error) => {
                 self.discard(connection).await;
@@ -149,6 +174,12 @@ impl Writer {
     #[cfg(test)]
     pub(crate) fn compact_at_once(&mut self, rows: usize) {
         self.compacting.at_once(rows);
+    }
+
+    /// Has fewer versions weighed at once.
+    #[cfg(test)]
+    pub(crate) fn weigh_at_once(&mut self, versions: u64) {
+        self.weighing.at_once(versions);
     }
 
     /// Has fewer keys swept in one transaction.

@@ -136,7 +136,7 @@ impl ReplicaNode {
             history_patience: tuning.history_patience,
             fetch_pause: tuning.fetch_pause,
             snapshot_from_slots: tuning.snapshot_from_slots,
-            retention: Retention { revisions: tuning.retained, time: None },
+            retention: Retention { revisions: tuning.retained, time: None, bytes: None },
             retained_slots: tuning.retained_slots,
             compaction_interval: tuning.compaction_interval,
             ..Config::default()

@@ -110,3 +110,33 @@ async fn log_that_could_not_be_forgotten_is_forgotten_once_that_can_be() {
     // It may be a checkpoint that the disk took.
     is_forgotten(&reader, Slot(2)).await;
 }
+
+#[tokio::test]
+async fn what_history_takes_is_said_behind_what_is_stored() {
+    let (dir, mut store) = opened().await;
+    store.writer.weigh_above(Some(1));
+    let mut rig = start(dir, store);
+    let put = |_| Op::Put {
+        key: "k".to_owned(),
+        value: Bytes::from_static(b"value"),
+        content_type: None,
+        condition: Condition::Always,
+    };
+    let entries = vec![entry(0, &view()), batch(1, (0..600).map(put))];
+    rig.jobs.send(Job::Execute(entries)).await.unwrap();
+    let (mut stored, mut bytes) = (Revision(0), 0);
+    loop {
+        match rig.next().await {
+            Input::Stored(now) => stored = now.revision,
+            Input::Weighed(weighed) => {
+                assert!(weighed.through <= stored, "{weighed:?} at {stored}");
+                bytes += weighed.bytes;
+                if weighed.through == Revision(600) {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(bytes, 599 * (256 + 4 + 5), "all but what is there");
+}
