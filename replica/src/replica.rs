@@ -238,7 +238,9 @@ impl Replica {
             Input::Durable(below) => self.durable_below = self.durable_below.max(below),
             Input::Storage(storage) => self.storage_changed(storage, effects),
             Input::Unswept(unswept) => self.unswept = unswept,
-            Input::Acceptors(acceptors) => self.reads.ask(acceptors),
+            Input::Acceptors { count, generation } => {
+                self.reads.ask(now, (count, generation), effects)
+            }
             Input::Followed(followed) => self.followed = followed,
             Input::StopAt(below) => self.learner.stop_at(below),
         }

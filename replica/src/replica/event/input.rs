@@ -1,6 +1,6 @@
 //! What the replica is told.
 
-use shared::ids::{BatchNumber, Epoch, Name, Revision, Slot};
+use shared::ids::{BatchNumber, Epoch, Generation, Name, Revision, Slot};
 use shared::message::{
     ChosenReply, Directory, HeartbeatReply, OfCluster, ProposalReply, Watermarks,
 };
@@ -107,8 +107,13 @@ pub enum Input {
     /// So many deletions of many keys are executed whose keys are still to be swept, and
     /// so much of history. Said before the [`Input::Executed`] of those that are new.
     Unswept(Unswept),
-    /// So many acceptors are asked from now on.
-    Acceptors(usize),
+    /// So many acceptors are asked from now on, of this generation.
+    Acceptors {
+        /// How many.
+        count: usize,
+        /// Which of the cluster's rosters they are.
+        generation: Generation,
+    },
     /// Somebody is to see the state of exactly the slots below this one: what is handed
     /// out to be executed at once does not go beyond it.
     StopAt(Slot),
