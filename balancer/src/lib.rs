@@ -82,7 +82,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         .with_tls(running.tls.clone());
     // It keeps nothing, and serves whatever cluster the acceptors are.
     let (_, of_no_cluster) = watch::channel(None);
-    let Discovered { members, cluster, acceptors, mixups, withdrawn } = discovery::spawn(
+    let Discovered { members, cluster, acceptors, mixups, withdrawn, .. } = discovery::spawn(
         running.member(),
         of_no_cluster,
         Acceptors::configured(&acceptors),

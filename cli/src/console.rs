@@ -17,6 +17,17 @@ pub(crate) fn warn(line: impl Display) {
     drop(writeln!(io::stderr().lock(), "{line}"));
 }
 
+/// Asks for a word on a terminal: whether it is yes; none where nobody is there to be asked.
+pub(crate) fn confirmed(question: impl Display) -> Option<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return None;
+    }
+    drop(write!(io::stderr().lock(), "{question} [y/N] "));
+    let mut answer = String::new();
+    let is_read = io::stdin().read_line(&mut answer).is_ok();
+    Some(is_read && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+}
+
 /// How to set off a piece of text on standard output.
 #[derive(Clone, Copy)]
 pub(crate) struct Paint {

@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitCode, ExitStatus};
 
 use client::Error;
+use shared::causes::causes;
 
 use crate::{console, output};
 
@@ -43,7 +44,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if output::is_reader_gone(error) {
         return ExitCode::SUCCESS;
     }
-    console::warn(format_args!("synod: {error:#}"));
+    console::warn(format_args!("synod: {}", causes(error)));
     let Some(error) = error.chain().find_map(|cause| cause.downcast_ref::<Error>()) else {
         return ExitCode::FAILURE;
     };

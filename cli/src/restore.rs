@@ -54,6 +54,12 @@ struct Report {
 /// Restores it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { file, data_dir, counts, output } = args;
+    if file.as_os_str() == "-" {
+        bail!(
+            "a restore does not read standard input: all of a snapshot is checked before \
+             anything is written, so it has to be in a file"
+        );
+    }
     let bar = transfer::bar_of_unknown();
     bar.set_message("checking the snapshot");
     let contents = check(&file)?;
@@ -184,6 +190,8 @@ async fn make_replicas(
 
 #[cfg(test)]
 mod tests {
+    use shared::causes::causes;
+
     use super::*;
 
     #[test]
@@ -196,6 +204,29 @@ mod tests {
         fs::write(temp.path().join("cluster.json"), "").unwrap();
         let error = refuse_data(temp.path()).unwrap_err().to_string();
         assert!(error.contains("has cluster.json in it"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_said_once_and_with_what_to_do() {
+        let temp = tempfile::tempdir().unwrap();
+        let missing = temp.path().join("missing");
+        let no_file =
+            format!("cannot open {}: No such file or directory (os error 2)", missing.display());
+        for (file, says) in [
+            (missing, no_file.as_str()),
+            (
+                PathBuf::from("-"),
+                "a restore does not read standard input: all of a snapshot is checked before \
+                 anything is written, so it has to be in a file",
+            ),
+        ] {
+            let data_dir = temp.path().join("data");
+            let counts = up::Keepers { acceptors: 3, replicas: 3 };
+            let output = <Output as Default>::default();
+            let args = Args { output, file, data_dir: data_dir.clone(), counts };
+            assert_eq!(causes(&run(args).await.unwrap_err()), says);
+            assert!(!data_dir.exists());
+        }
     }
 
     #[tokio::test]

@@ -160,7 +160,10 @@ fn no_key_is_written_outside_the_folder_or_over_another_file() {
 fn a_cluster_that_does_not_answer_ends_the_import_after_its_patience() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a"), "").unwrap();
-    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // As long as it is held nobody is given its port, and nobody listens.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let unused = nobody.local_addr().unwrap();
     let import = Command::new(env!("CARGO_BIN_EXE_synod"))
         .args([
             "import",

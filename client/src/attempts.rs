@@ -73,14 +73,15 @@ impl Attempts {
                 self.may_be_executed = true;
                 true
             }
-            Failure::Answered { problem, .. } => {
+            Failure::Answered { problem, retry_after, .. } => {
                 let status = failure.status().unwrap_or_default();
                 self.may_be_executed |= match problem.outcome {
                     Some(Outcome::NotApplied) => false,
                     Some(Outcome::Applied | Outcome::Unknown) => true,
                     None => status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE,
                 };
-                is_passing(status) && problem.retryable != Some(false)
+                let is_asked_again = status == StatusCode::CONFLICT && retry_after.is_some();
+                (is_passing(status) || is_asked_again) && problem.retryable != Some(false)
             }
         };
         let pause = self.pause(&failure, share);

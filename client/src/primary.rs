@@ -10,7 +10,8 @@ use crate::error::Error;
 impl Client {
     /// `POST /v1/cluster/primary`: makes this replica primary, and says in which view it is.
     /// No acknowledged write is lost, and clients of the balancer see no error. It is sent
-    /// again where that may help, which does no harm.
+    /// again where that may help, which does no harm; also where another change of the view
+    /// came first, such as one that a new leader made.
     ///
     /// # Errors
     /// See [`Error`]; a problem with 404 or 409 where that replica cannot be, which says what

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::Value;
-use shared::client::{AcceptorClient, Peer};
+use shared::client::{AcceptorClient, CallError, Peer};
 use shared::config::BaseUrl;
 use shared::ids::{CoordinatorId, Generation, Name};
 use shared::message::{Member, Service, SuccessionRequest};
@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Services are asked whether they have heard this often.
 const HEARING_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What is said of an address where no acceptor answers: not what else did, for whoever asks
-/// may not be the one who may know.
+/// What is said of an address where no service of Synod answers: not what else did, for whoever
+/// asks may not be the one who may know.
 const NO_ACCEPTOR: &str = "not an acceptor of Synod that answers and can follow: start it, or \
      upgrade it";
 
@@ -86,16 +86,52 @@ impl Surveyor {
 }
 
 /// Looks who is at an address. What is there may be anything: of what it says nothing is
-/// repeated but to the log.
+/// repeated but to the log, and which service of Synod it is.
 async fn look_at(url: String) -> FoundAcceptor {
     let Ok(address) = url.parse::<BaseUrl>() else {
         return FoundAcceptor { url, answer: Err("it is no address".to_owned()) };
     };
-    let told = AcceptorClient::new(address).succession(&SuccessionRequest::Tell, PATIENCE).await;
-    if let Err(error) = &told {
-        tracing::info!(%url, %error, "no acceptor there");
+    let client = AcceptorClient::new(address.clone());
+    let told = client.succession(&SuccessionRequest::Tell, PATIENCE).await;
+    let answer = match told {
+        Ok(reply) => Ok(reply),
+        Err(error) => {
+            tracing::info!(%url, %error, "no acceptor there");
+            Err(why_none(address, &error).await)
+        }
+    };
+    FoundAcceptor { url, answer }
+}
+
+/// Why no acceptor that can follow is at an address, and what to do.
+async fn why_none(address: BaseUrl, error: &CallError) -> String {
+    let found = match error {
+        // Whoever hangs is not waited for twice: writes may wait for this.
+        CallError::Timeout { .. } => None,
+        CallError::Connect { .. }
+        | CallError::Broken { .. }
+        | CallError::Refused { .. }
+        | CallError::OtherVersion { .. }
+        | CallError::Nonsense { .. } => service_at(address).await,
+    };
+    match found {
+        None => NO_ACCEPTOR.to_owned(),
+        Some(Service::Acceptor) => {
+            "the acceptor there cannot follow a change: upgrade it first".to_owned()
+        }
+        Some(other @ (Service::Coordinator | Service::Replica | Service::Balancer)) => format!(
+            "a {} answers there, and no acceptor: name where a new acceptor was started, without \
+             data",
+            other.as_str()
+        ),
     }
-    FoundAcceptor { url, answer: told.map_err(|_| NO_ACCEPTOR.to_owned()) }
+}
+
+/// Which service of Synod says that it is at an address.
+async fn service_at(address: BaseUrl) -> Option<Service> {
+    let status = Peer::new(address).status(PATIENCE).await.ok()?;
+    let all = [Service::Acceptor, Service::Coordinator, Service::Replica, Service::Balancer];
+    all.into_iter().find(|service| status["service"] == service.as_str())
 }
 
 /// What the service says of itself, if it is there.
@@ -126,4 +162,50 @@ async fn hears(member: &Member, generation: Generation) -> Hearing {
         Service::Acceptor | Service::Replica | Service::Balancer => &status["acceptors_generation"],
     };
     if known.as_u64() >= Some(generation.0) { Hearing::Done } else { Hearing::NotYet }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use axum::{Json, Router};
+    use serde_json::json;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Serves what says this of itself.
+    async fn serving(status: Value) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().route("/v1/status", get(async || Json(status)));
+        tokio::spawn(async { axum::serve(listener, router).await });
+        url
+    }
+
+    #[tokio::test]
+    async fn what_is_no_acceptor_is_named_where_it_is_a_service_of_synod_and_nowhere_else() {
+        let other = "and no acceptor: name where a new acceptor was started, without data";
+        for (status, words) in [
+            (json!({"service": "replica"}), format!("a replica answers there, {other}")),
+            (json!({"service": "coordinator"}), format!("a coordinator answers there, {other}")),
+            (json!({"service": "balancer"}), format!("a balancer answers there, {other}")),
+            (
+                json!({"service": "acceptor"}),
+                "the acceptor there cannot follow a change: upgrade it first".to_owned(),
+            ),
+            (json!({"service": "<b>something</b>"}), NO_ACCEPTOR.to_owned()),
+            (json!(["hello"]), NO_ACCEPTOR.to_owned()),
+        ] {
+            let found = look_at(serving(status.clone()).await).await;
+            assert_eq!(found.answer, Err(words), "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_nobody_is_the_words_are_those_of_where_something_else_is() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        assert_eq!(look_at(url).await.answer, Err(NO_ACCEPTOR.to_owned()));
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::value_parser;
 use shared::byte_budget::ByteBudget;
 use shared::config::{AcceptorsArgs, DataDirArgs, ServiceArgs};
+use shared::discovery::Acceptors;
 
 use crate::auth::AuthArgs;
 use crate::http::Limits;
@@ -295,10 +296,11 @@ impl Args {
         ByteBudget::new(usize_of(self.max_buffered_bytes))
     }
 
-    /// The core's limits and times, where it asks so many acceptors.
-    pub(crate) fn config(&self, acceptors: usize) -> Config {
+    /// The core's limits and times, where it asks these acceptors.
+    pub(crate) fn config(&self, acceptors: &Acceptors) -> Config {
         Config {
-            acceptors,
+            acceptors: acceptors.clients.len(),
+            generation: acceptors.generation(),
             pipeline: usize_of(self.pipeline),
             answers: AnswerRetention {
                 keep_ms: u64::from(self.keep_answers_hours) * HOUR_MS,

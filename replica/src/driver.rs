@@ -94,6 +94,8 @@ pub(crate) struct Parts {
     pub(crate) watching: watch::Receiver<usize>,
     /// The acceptors by now.
     pub(crate) acceptors: watch::Receiver<Acceptors>,
+    /// Has them asked at once who has followed them.
+    pub(crate) follow: Arc<Notify>,
     /// The services that were heard from lately.
     pub(crate) members: watch::Receiver<Vec<Member>>,
     /// Which of them are mixed up.
@@ -177,6 +179,8 @@ struct Driver {
 /// What effects are done with.
 struct EffectHandlers {
     calls: Calls,
+    /// Has all acceptors asked who has followed them.
+    follow: Arc<Notify>,
     jobs: mpsc::Sender<Job>,
     /// Has what is executed stored now.
     hurry: Arc<Notify>,
@@ -246,6 +250,7 @@ impl Driver {
             dir,
             mut fatal,
             mut acceptors,
+            follow,
             mut members,
             mixups,
             measured,
@@ -282,7 +287,7 @@ impl Driver {
             running: JoinSet::new(),
         };
         let calls = Calls::new(inputs, acceptors.clone(), mixups, &config, measured);
-        let mut handlers = EffectHandlers { calls, jobs, hurry, forget, pins, snapshots };
+        let mut handlers = EffectHandlers { calls, follow, jobs, hurry, forget, pins, snapshots };
         self.step(&mut handlers, Input::Started)?;
         let mut taken = Vec::with_capacity(MESSAGES_AT_ONCE);
         let result = loop {
@@ -310,8 +315,11 @@ impl Driver {
                     self.step(&mut handlers, Input::Directory(directory))
                 }
                 Ok(()) = acceptors.changed() => {
-                    let present = acceptors.borrow_and_update().clients.len();
-                    self.step(&mut handlers, Input::Acceptors(present))
+                    let (count, generation) = {
+                        let present = acceptors.borrow_and_update();
+                        (present.clients.len(), present.generation())
+                    };
+                    self.step(&mut handlers, Input::Acceptors { count, generation })
                 }
                 () = sleep_until(due.unwrap_or(self.started)), if due.is_some() => self.fire(&mut handlers),
             };

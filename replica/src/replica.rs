@@ -239,7 +239,9 @@ impl Replica {
             Input::Storage(storage) => self.storage_changed(storage, effects),
             Input::Unswept(unswept) => self.unswept = unswept,
             Input::Weighed(weighed) => self.weighed(now, weighed, effects),
-            Input::Acceptors(acceptors) => self.reads.ask(acceptors),
+            Input::Acceptors { count, generation } => {
+                self.reads.ask(now, (count, generation), effects)
+            }
             Input::Followed(followed) => self.followed = followed,
             Input::StopAt(below) => self.learner.stop_at(below),
         }

@@ -75,8 +75,8 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     let flags = Acceptors::configured(&acceptors);
     let Remembered { acceptors: found, addresses } =
         followed::remembered(dir.path(), store.cluster, flags);
-    let config = args.config(found.clients.len());
-    let Discovered { members, acceptors, mixups, withdrawn, .. } =
+    let config = args.config(&found);
+    let Discovered { members, acceptors, follow, mixups, withdrawn, .. } =
         discovery::spawn(running.member(), cluster.clone(), found, ending.clone());
     let (last_heard, addresses) = watch::channel(addresses);
     let folder = dir.path().to_owned();
@@ -108,6 +108,7 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
         dir: dir.path().to_owned(),
         fatal: store.fatal,
         acceptors: acceptors.clone(),
+        follow,
         members: members.clone(),
         mixups: mixups.clone(),
         measured: measured.clone(),

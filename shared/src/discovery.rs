@@ -16,7 +16,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use futures::future::{join_all, ready};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -54,6 +54,9 @@ pub struct Discovered {
     pub cluster: watch::Receiver<Option<ClusterId>>,
     /// The acceptors by now.
     pub acceptors: watch::Receiver<Acceptors>,
+    /// Notified, all acceptors are asked at once who has followed them, and not one after the
+    /// other in each round.
+    pub follow: Arc<Notify>,
     /// Whether each is one, and has a name of its own.
     pub mixups: Mixups,
     /// Ends, soon after `shutdown`, once the acceptors know that this process ends: its next
@@ -77,9 +80,11 @@ pub fn spawn(
     let (present, acceptors) = watch::channel(acceptors);
     let asked = acceptors.clone();
     let mixups = Mixups { own: member.instance, found };
+    let follow = Arc::new(Notify::new());
+    let hurry = Arc::clone(&follow);
     let withdrawn = tokio::spawn(async move {
         let news = News { members: sender, cluster: of_members, mixed_up };
-        let announcing = announce(member.clone(), cluster, present, news);
+        let announcing = announce(member.clone(), cluster, (present, &hurry), news);
         shutdown.run_until_cancelled(announcing).await;
         let acceptors = Arc::clone(&asked.borrow().clients);
         let (name, instance) = (&member.name, member.instance);
@@ -87,7 +92,7 @@ pub fn spawn(
         // Whoever does not hear of it finds out by its silence.
         let _best_effort = join_all(each).await;
     });
-    Discovered { members, cluster: named, acceptors, mixups, withdrawn }
+    Discovered { members, cluster: named, acceptors, follow, mixups, withdrawn }
 }
 
 /// Where it is told what is learned.
@@ -100,7 +105,7 @@ struct News {
 async fn announce(
     member: Member,
     cluster: watch::Receiver<Option<ClusterId>>,
-    present: watch::Sender<Acceptors>,
+    (present, follow): (watch::Sender<Acceptors>, &Notify),
     news: News,
 ) {
     let mut ticks = tokio::time::interval(INTERVAL);
@@ -108,7 +113,11 @@ async fn announce(
     let (mut known, started) = (Known::of(present.borrow().clients.len()), Instant::now());
     let mut refusals = Refusals::default();
     for round in 0.. {
-        ticks.tick().await;
+        let asked = tokio::select! {
+            biased;
+            () = follow.notified() => Asked::All,
+            _ = ticks.tick() => Asked::One(round),
+        };
         let acceptors = Arc::clone(&present.borrow().clients);
         let announcement = Announcement { cluster: *cluster.borrow(), member: member.clone() };
         let calls = acceptors.iter().map(|acceptor| acceptor.announce(&announcement, INTERVAL));
@@ -117,8 +126,8 @@ async fn announce(
         let others = others(&present.borrow().beside, &news.members.borrow(), &member);
         let (replies, followed, heard) = tokio::join!(
             join_all(calls),
-            ask_who_followed(&urls, round, own),
-            ask_who_followed(&others, round, own),
+            ask_who_followed(&urls, asked, own),
+            ask_who_followed(&others, asked, own),
         );
         refusals.say(replies.iter().filter_map(|reply| reply.as_ref().err()));
         let urls = acceptors.iter().map(|acceptor| acceptor.url().to_string());
@@ -169,16 +178,29 @@ fn others(beside: &[BaseUrl], members: &[Member], own: &Member) -> Vec<BaseUrl> 
     beside.iter().cloned().chain(listed).collect()
 }
 
-/// Asks one of these, another one in each round, for the latest succession that it knows.
-/// That of a cluster that is not known to be the own one counts for nothing.
+/// Who is asked for the latest succession.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    /// One, another in each round.
+    One(usize),
+    /// All, for there is one that is not known here.
+    All,
+}
+
+/// Asks these for the latest succession that they know. That of a cluster that is not known to
+/// be the own one counts for nothing.
 async fn ask_who_followed(
     urls: &[BaseUrl],
-    round: usize,
+    asked: Asked,
     own: Option<ClusterId>,
 ) -> Option<Succession> {
-    let asked = urls.get(round.checked_rem(urls.len())?)?;
-    let told = known_succession(asked.clone(), INTERVAL).await.ok()?;
-    told.latest.filter(|latest| Some(latest.cluster()) == own)
+    let urls = match asked {
+        Asked::One(round) => std::slice::from_ref(urls.get(round.checked_rem(urls.len())?)?),
+        Asked::All => urls,
+    };
+    let told = join_all(urls.iter().map(|url| known_succession(url.clone(), INTERVAL))).await;
+    let latest = told.into_iter().flatten().filter_map(|told| told.latest);
+    latest.filter(|latest| Some(latest.cluster()) == own).max_by_key(Succession::generation)
 }
 
 /// `GET /v1/succession`, for those who missed a change.

@@ -8,7 +8,7 @@
 //! and [`discovery`] (who says it to whom), [`config`], [`datadir`], [`disk`] and [`service`] (a process
 //! from its flags to its end), [`server`] (bounded HTTP), [`tls`] with [`byte_budget`],
 //! [`places`], [`health`], [`status`], [`metrics`], [`spans`], [`events`] and [`console`]
-//! (what people look at), [`telemetry`], [`random`].
+//! (what people look at), [`telemetry`], [`causes`] (of what failed), [`random`].
 
 pub mod bounded;
 pub mod bounds;
@@ -49,5 +49,6 @@ pub mod spans;
 pub mod status;
 pub mod telemetry;
 
+pub mod causes;
 pub mod random;
 pub mod repeat;

@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::causes::causes;
 use crate::config::{AcceptorsError, AdvertiseError, BaseUrl, ServiceArgs};
 use crate::datadir::DataDirError;
 use crate::ids::{Instance, Name};
@@ -262,7 +263,7 @@ where
             ExitCode::SUCCESS
         }
         Err(error) => {
-            tracing::error!("{} ends: {error:#}", args.name(service));
+            tracing::error!("{} ends: {}", args.name(service), causes(&error));
             exit_code(&error)
         }
     };
@@ -306,7 +307,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "there is no log yet")]
 fn complain(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", causes(error));
     ExitCode::FAILURE
 }
 

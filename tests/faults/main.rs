@@ -15,6 +15,7 @@
 //! | SIGSTOP from 0.1 s to 6 s, beyond every time-out of a client; to 33 s, beyond those of requests and of idle connections, only from `SYNOD_FAULT_SECONDS=120` on; then SIGCONT | others take over; who wakes up answers nothing from the past | [`pause`] |
 //! | connections cut, delayed, half-open, one-way, through a proxy | who is alone answers no one | [`network`] |
 //! | an answer cut after the mutation took effect | the client hears "unknown", and it is there | [`reply_cut`] |
+//! | a replica is taken out and joins, the primary is switched, history is dropped, acceptors are replaced and become three, five and three, one after the other, while who has to do with it and anybody else is killed or stopped | each is finished or undone, and nothing stays under way | [`acts`] |
 //! | packets lost, both ways and one way: leader, primary, a minority with both, halves with a bridge, single links, flapping cables, a blackout | who has a quorum goes on within seconds, who has none acknowledges nothing; dead connections hold nobody up | [`partition`] |
 //! | acceptors and replicas on 8 MB disks that fill up | mutations refused, reads go on, it heals with space | [`disk_full`] |
 //! | two of three replicas gone for long, with acceptors that hold 8 MB | they leave the view, acceptors trim, and they rejoin | [`gone`] |
@@ -41,6 +42,7 @@
     reason = "a test of real processes reads clocks, draws a seed, and tells people what it saw"
 )]
 
+mod acts;
 mod damage;
 mod disk_errors;
 mod disk_full;

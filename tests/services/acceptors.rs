@@ -292,17 +292,18 @@ async fn what_could_not_go_on_is_refused_and_says_what_to_do() -> Result<()> {
         ensure!(status != 409 || problem["retryable"] == false, "it cannot pass: {problem}");
         Ok(())
     };
-    // A closed port and one where something else answers are told in the same words.
-    let replica = cluster.url("replica-1").to_owned();
-    for url in [nobody.clone(), replica] {
-        let words = format!(
-            "{url} cannot be taken in: not an acceptor of Synod that answers and can follow: \
-             start it, or upgrade it"
-        );
+    let words = "not an acceptor of Synod that answers and can follow: start it, or upgrade it";
+    refused(json!({"replace": leaves, "with": nobody}), 409, words).await?;
+    for kind in ["coordinator", "replica", "balancer"] {
+        let url = cluster.url(&format!("{kind}-1")).to_owned();
+        let words = format!("{url} cannot be taken in: a {kind} answers there, and no acceptor");
         refused(json!({"replace": leaves, "with": url}), 409, &words).await?;
     }
     let present = cluster.url("acceptor-1").to_owned();
-    refused(json!({"replace": leaves, "with": present}), 409, "named twice").await?;
+    let words = "is one of the acceptors already";
+    refused(json!({"replace": leaves, "with": present}), 409, words).await?;
+    let twice = json!({"acceptors": [leaves, present, present]});
+    refused(twice, 409, "is named twice: name each acceptor once").await?;
     refused(json!({"acceptors": [present, leaves]}), 409, "odd number").await?;
     refused(json!({"replace": "acceptor-9", "with": nobody}), 404, "acceptor-9").await?;
     refused(json!({"replace": leaves}), 400, "either").await?;
@@ -313,7 +314,8 @@ async fn what_could_not_go_on_is_refused_and_says_what_to_do() -> Result<()> {
     // One that has been an acceptor of a cluster does not come to another one as it is.
     let other = Cluster::start(synod(), Size::default(), &[]).await?;
     let foreign = other.url("acceptor-1").to_owned();
-    refused(json!({"replace": leaves, "with": foreign}), 409, "empty data directory").await?;
+    let words = "it is an acceptor of another cluster: name where a new acceptor was started";
+    refused(json!({"replace": leaves, "with": foreign}), 409, words).await?;
 
     // Two of three are gone: what is left could not choose anything.
     let spare = Spare::start("acceptor-4", cluster.dir(), &mut ports)?;

@@ -1,11 +1,10 @@
-//! The primary role moves while clients write through the balancer: on request, before the
-//! primary ends, and as every service is started anew, one after the other. No client sees
-//! an error, nothing acknowledged is lost, and nothing is executed twice.
+//! The primary role moves while clients write and read through the balancer: on request,
+//! before the primary ends, and as every service is started anew, one after the other. No
+//! client sees an error or an older state than any was told of, nothing acknowledged is lost,
+//! nothing is executed twice, and in no longer time than a request has nobody is answered.
 //!
 //! `SYNOD_SWITCH_OVERS` says how many switch-overs on request (8).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,110 +12,18 @@ use reqwest::StatusCode;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::harness::cluster::{Cluster, Options, Size, eventually};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::synod;
 
-const CLIENTS: u64 = 16;
+mod load;
+
+pub(crate) use load::{Load, Refused};
+
 /// Between two changes.
 const PEACE: Duration = Duration::from_millis(250);
 /// A process that is told to end does so within this.
 const ENDING: Duration = Duration::from_secs(20);
-/// A client waits so long for an answer.
-const TIMEOUT: Duration = Duration::from_secs(15);
-/// A client whose balancer is away asks again after this, and for so long.
-const PAUSE: Duration = Duration::from_millis(5);
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What clients do who are told that nobody listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// It is an error.
-    Fail,
-    /// They ask again, by the same `Idempotency-Key`.
-    AskAgain,
-}
-
-/// Clients that put one key, again and again: its version counts the puts.
-pub(crate) struct Load {
-    stop: Arc<AtomicBool>,
-    clients: JoinSet<Result<Vec<Written>>>,
-}
-
-/// A put that was acknowledged.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Written {
-    sent: Instant,
-    answered: Instant,
-}
-
-impl Load {
-    /// Clients of the service at this URL.
-    pub(crate) fn start(door: &str, key: &str, refused: Refused) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut clients = JoinSet::new();
-        for client in 0..CLIENTS {
-            let url = format!("{door}/v1/kv/{key}");
-            clients.spawn(write(client, url, refused, Arc::clone(&stop)));
-        }
-        Self { stop, clients }
-    }
-
-    /// Waits until all have stopped: what was acknowledged, in the order of the answers.
-    pub(crate) async fn finish(mut self) -> Result<Vec<Written>> {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut all = Vec::new();
-        while let Some(written) = self.clients.join_next().await {
-            all.extend(written??);
-        }
-        all.sort_by_key(|written| written.answered);
-        Ok(all)
-    }
-}
-
-async fn write(
-    client: u64,
-    url: String,
-    refused: Refused,
-    stop: Arc<AtomicBool>,
-) -> Result<Vec<Written>> {
-    let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
-    let mut written = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        let sent = Instant::now();
-        let put = || {
-            let put = http.put(&url).body(client.to_string());
-            match refused {
-                Refused::Fail => put,
-                Refused::AskAgain => {
-                    put.header("Idempotency-Key", format!("{client}-{}", written.len()))
-                }
-            }
-        };
-        let response = loop {
-            match put().send().await {
-                Err(_) if refused == Refused::AskAgain && sent.elapsed() < PATIENCE => {
-                    sleep(PAUSE).await;
-                }
-                result => {
-                    break result.with_context(|| format!("put {} of {client}", written.len()));
-                }
-            }
-        }?;
-        let status = response.status();
-        ensure!(status.is_success(), "client {client}: {status}: {}", response.text().await?);
-        written.push(Written { sent, answered: Instant::now() });
-    }
-    Ok(written)
-}
-
-/// The longest time in which nobody was answered, and the longest that somebody waited.
-pub(crate) fn longest(written: &[Written]) -> (Duration, Duration) {
-    let gaps = written.windows(2).map(|pair| pair[1].answered - pair[0].answered);
-    let waits = written.iter().map(|written| written.answered - written.sent);
-    (gaps.max().unwrap_or_default(), waits.max().unwrap_or_default())
-}
 
 /// Every replica has executed each acknowledged put once, and no other.
 async fn count(cluster: &Cluster, key: &str, acknowledged: usize) -> Result<()> {
@@ -159,7 +66,7 @@ async fn the_primary_role_moves_on_request_and_no_client_of_the_balancer_notices
     let load = Load::start(cluster.front(), "moved", Refused::Fail);
     let doors: Vec<String> =
         cluster.names("replica").into_iter().chain(cluster.names("balancer")).collect();
-    let slowest = AtomicU64::new(0);
+    let mut slowest = Duration::ZERO;
     for turn in 0..switch_overs()? {
         sleep(PEACE).await;
         let primary = cluster.primary().await?;
@@ -168,20 +75,13 @@ async fn the_primary_role_moves_on_request_and_no_client_of_the_balancer_notices
         let took = switch(&cluster, &doors[turn % doors.len()], &to)
             .await
             .with_context(|| cluster.last_words())?;
-        slowest.fetch_max(u64::try_from(took.as_micros())?, Ordering::Relaxed);
+        slowest = slowest.max(took);
     }
     sleep(PEACE).await;
-    let written = load.finish().await.with_context(|| cluster.last_words())?;
+    let told = load.finish().await.with_context(|| cluster.last_words())?;
     cluster.wait_until_equal().await?;
-    count(&cluster, "moved", written.len()).await?;
-    let (gap, wait) = longest(&written);
-    println!(
-        "{} switch-overs, {} writes: longest pause {gap:?}, slowest write {wait:?}, slowest \
-         switch-over {:?}",
-        switch_overs()?,
-        written.len(),
-        Duration::from_micros(slowest.into_inner())
-    );
+    count(&cluster, "moved", told.writes()).await?;
+    println!("{} switch-overs, the slowest {slowest:?}; {told}", switch_overs()?);
     Ok(())
 }
 
@@ -227,14 +127,9 @@ async fn every_service_is_started_anew_under_load_and_no_client_of_the_balancer_
             ensure!(output.contains(" takes over"), "{name} ended as primary: {output}");
         }
         sleep(PEACE).await;
-        let written = load.finish().await.with_context(|| cluster.last_words())?;
-        total += written.len();
-        let (gap, wait) = longest(&written);
-        println!(
-            "{name}{what} ended in {:?}: {} writes, longest pause {gap:?}, slowest write {wait:?}",
-            ended?,
-            written.len()
-        );
+        let told = load.finish().await.with_context(|| cluster.last_words())?;
+        total += told.writes();
+        println!("{name}{what} ended in {:?}; {told}", ended?);
     }
     cluster.wait_until_equal().await?;
     count(&cluster, "restarted", total).await?;
@@ -243,9 +138,11 @@ async fn every_service_is_started_anew_under_load_and_no_client_of_the_balancer_
     sleep(PEACE).await;
     restart(&mut cluster, "balancer-1").await?;
     sleep(PEACE).await;
-    let written = load.finish().await.with_context(|| cluster.last_words())?;
+    let told = load.finish().await.with_context(|| cluster.last_words())?;
     cluster.wait_until_equal().await?;
-    count(&cluster, "away", written.len()).await
+    count(&cluster, "away", told.writes()).await?;
+    println!("balancer-1 was away; {told}");
+    Ok(())
 }
 
 /// How many replicas there are in the view of the primary, and in which epoch.
@@ -281,17 +178,12 @@ async fn a_replica_joins_and_leaves_and_the_primary_refuses_nothing() -> Result<
         })
         .await?;
     }
-    let written = load.finish().await.with_context(|| cluster.last_words())?;
+    let told = load.finish().await.with_context(|| cluster.last_words())?;
     let (_, after) = view_of(&cluster, &primary).await?;
     ensure!(after >= before + 6, "from epoch {before} to {after}");
     cluster.wait_until_equal().await?;
-    count(&cluster, "stays", written.len()).await?;
-    let (gap, wait) = longest(&written);
-    println!(
-        "{} changes of the view, {} writes: longest pause {gap:?}, slowest write {wait:?}",
-        after - before,
-        written.len()
-    );
+    count(&cluster, "stays", told.writes()).await?;
+    println!("{} changes of the view; {told}", after - before);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use shared::causes::causes;
 use shared::ids::Name;
 use shared::tls::{Calls, Role, Trust};
 
@@ -51,7 +52,7 @@ impl Certificates {
             let renewed = self.0.ensure(Role::Service(planned.service), &name);
             renewed.with_context(|| format!("the certificate of {name} ends soon"))
         });
-        renewed.filter_map(Result::err).map(|error| format!("{error:#}")).collect()
+        renewed.filter_map(Result::err).map(|error| causes(&error)).collect()
     }
 }
 

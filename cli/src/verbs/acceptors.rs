@@ -3,11 +3,14 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::bail;
+use clap::builder::BoolishValueParser;
 use client::{Client, Error, Roster};
 use serde_json::Value;
 use tokio::time::sleep;
 
 use super::Common;
+use crate::console::{confirmed, warn};
 use crate::output::{self, Format, Output};
 use crate::transfer::spinner;
 
@@ -38,6 +41,9 @@ enum Change {
         /// Where they are, an odd number of them
         #[arg(required = true, value_name = "URL")]
         acceptors: Vec<String>,
+        /// Do not ask before only one is left
+        #[arg(long, env = "SYNOD_YES", value_parser = BoolishValueParser::new())]
+        yes: bool,
     },
 }
 
@@ -49,10 +55,29 @@ pub(crate) async fn acceptors(args: Acceptors) -> anyhow::Result<ExitCode> {
             let change = client.replace_acceptor(&acceptor, &with);
             print(&watched(&client, change).await?, &output)
         }
-        Change::Set { common: Common { endpoint, output }, acceptors } => {
+        Change::Set { common: Common { endpoint, output }, acceptors, yes } => {
+            may_be_all(&acceptors, || if yes { Some(true) } else { confirmed("go on?") })?;
             let client = endpoint.client();
             print(&watched(&client, client.set_acceptors(&acceptors)).await?, &output)
         }
+    }
+}
+
+/// What it means to have one acceptor alone is said before it is done, and not done without a
+/// word: none where nobody can be asked.
+fn may_be_all(
+    acceptors: &[String],
+    is_agreed: impl FnOnce() -> Option<bool>,
+) -> anyhow::Result<()> {
+    let [alone] = acceptors else { return Ok(()) };
+    warn(format_args!(
+        "{alone} is to be the only acceptor: while it is down nobody writes or reads \
+         linearizably, and once its disk is lost no other can take its place"
+    ));
+    match is_agreed() {
+        Some(true) => Ok(()),
+        Some(false) => bail!("the acceptors stay as they are"),
+        None => bail!("the acceptors stay as they are: say --yes to have only one"),
     }
 }
 
@@ -113,6 +138,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn one_acceptor_alone_takes_a_word_and_several_take_none() {
+        let stays = "the acceptors stay as they are";
+        let without_terminal = "the acceptors stay as they are: say --yes to have only one";
+        for (acceptors, agreed, says) in [
+            (1, Some(true), None),
+            (1, Some(false), Some(stays)),
+            (1, None, Some(without_terminal)),
+            (3, None, None),
+            (5, None, None),
+        ] {
+            let urls: Vec<String> = (0..acceptors).map(|n| format!("http://a:{n}")).collect();
+            let refused = may_be_all(&urls, || agreed).err().map(|error| error.to_string());
+            assert_eq!(refused.as_deref(), says, "{acceptors} acceptors, {agreed:?}");
+        }
+    }
 
     #[test]
     fn what_a_change_waits_for_is_what_any_coordinator_says() {

@@ -59,6 +59,25 @@ fn what_passes_is_tried_again_and_a_request_at_fault_is_not() {
 }
 
 #[test]
+fn a_conflict_is_tried_again_where_the_answer_says_when() {
+    let conflict = |retry_after| {
+        let Failure::Answered { problem, secret, .. } = answered(409, Some("not_applied")) else {
+            unreachable!("it is answered");
+        };
+        Failure::Answered { problem, retry_after, secret }
+    };
+    let unnamed = || Attempts::new(Effect::Mutation { idempotency_key: None }, 1);
+    let overtaken = || conflict(Some(Duration::from_secs(1)));
+    let next = unnamed().failed(overtaken(), HOUR, HOUR, 0.5);
+    assert!(matches!(next, Next::Again(pause) if pause == Duration::from_secs(1)), "{next:?}");
+    let late = end(unnamed(), [overtaken(), overtaken()]);
+    assert!(matches!(&late, Error::Unavailable { .. }), "{late}");
+    assert_eq!(late.problem().map(|problem| problem.status), Some(409), "it says what for");
+    let refused = end(unnamed(), [overtaken(), conflict(None)]);
+    assert!(matches!(refused, Error::Conflict(_)), "nothing but to wait does not help: {refused}");
+}
+
+#[test]
 fn what_says_that_no_repeat_helps_is_not_tried_again() {
     let body = br#"{"detail":"not done after 2s","retryable":false}"#;
     let problem = problem::read(StatusCode::GATEWAY_TIMEOUT, body);

@@ -80,6 +80,12 @@ impl Coordinator {
                         present.urls.join(", ")
                     )));
                 }
+                if comes != leaves && present.urls.contains(comes) {
+                    return Err(AcceptorsRefused::NoRoster(format!(
+                        "{comes} is one of the acceptors already: name where a new one was \
+                         started, without data"
+                    )));
+                }
                 let instead = |url: &String| if url == leaves { comes } else { url }.clone();
                 present.urls.iter().map(instead).collect()
             }
@@ -90,6 +96,7 @@ impl Coordinator {
             ids.push(acceptor);
             living += usize::from(is_living);
         }
+        refuse_twice(&urls, &ids)?;
         let next = Generation(generation.0.saturating_add(1));
         let roster = Roster::new(present.roster.cluster(), next, ids)
             .map_err(|error| AcceptorsRefused::NoRoster(error.to_string()))?;
@@ -144,10 +151,7 @@ impl Coordinator {
             // Also where another one answered before: its disk is a new one.
             (Ok(reply), _) if reply.is_unused && reply.can_write => Ok((reply.acceptor, true)),
             (Ok(reply), _) if reply.is_unused => Err(unfit("its disk is full")),
-            (Ok(_), _) => Err(unfit(
-                "an acceptor that has been one of a cluster, or has other data, has to be given \
-                 an empty data directory first",
-            )),
+            (Ok(reply), _) => Err(unfit(not_empty(present, reply))),
             (Err(_), Some(known)) => Ok((known, false)),
             (Err(why), None) => Err(why),
         }
@@ -180,6 +184,35 @@ impl Coordinator {
             }
         }
     }
+}
+
+/// What an acceptor is that has data, and is none of the present ones; and what to do.
+fn not_empty(present: &Roster, reply: &SuccessionReply) -> &'static str {
+    match &reply.roster {
+        Some(roster) if roster.cluster() == present.cluster() => {
+            "it was an acceptor of this cluster, and has left: give it an empty data directory \
+             first"
+        }
+        Some(_) => {
+            "it is an acceptor of another cluster: name where a new acceptor was started, with an \
+             empty data directory"
+        }
+        None => "it has data of another use: give it an empty data directory first",
+    }
+}
+
+/// Refuses a list that names an acceptor twice, be it by two addresses.
+fn refuse_twice(urls: &[String], ids: &[AcceptorId]) -> Result<(), AcceptorsRefused> {
+    for (at, url) in urls.iter().enumerate() {
+        let Some(first) = ids[..at].iter().position(|other| *other == ids[at]) else { continue };
+        let first = &urls[first];
+        return Err(AcceptorsRefused::NoRoster(if first == url {
+            format!("{url} is named twice: name each acceptor once")
+        } else {
+            format!("{first} and {url} are the same acceptor: name it once")
+        }));
+    }
+    Ok(())
 }
 
 /// Who answers at an address.

@@ -7,7 +7,7 @@ mod looking;
 use coordinator::effect::{
     AcceptorIndex, Effect, FoundAcceptor, Input, LeftBehind, Reason, RequestId, Survey, Timer,
 };
-use shared::ids::{AcceptorId, Ballot, Generation, Slot};
+use shared::ids::{AcceptorId, Ballot, ClusterId, Generation, Slot};
 use shared::message::{
     AcceptorsRefused, AcceptorsReply, AcceptorsRequest, Heartbeat, Marks, Phase, Roster, Seated,
     Succession, SuccessionReply, SuccessionRequest, Vote, WantedAcceptors, Watermarks,

@@ -162,6 +162,7 @@ impl Driver {
             Effect::Store => handlers.hurry.notify_one(),
             Effect::ForgetLog { below } => drop(handlers.forget.send_replace(below)),
             Effect::Probe { probe, asked } => handlers.calls.probe(probe, asked),
+            Effect::FollowAcceptors => handlers.follow.notify_one(),
             Effect::Heartbeat { to, message } => handlers.calls.heartbeat(&to, message),
             // It is published after every step, which is what those who copy the log wait
             // for.

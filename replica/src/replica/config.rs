@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::ids::LogFormat;
+use shared::ids::{Generation, LogFormat};
 
 use crate::machine::command::AnswerRetention;
 use crate::machine::format;
@@ -14,6 +14,8 @@ pub struct Config {
     /// How many acceptors are configured: when as many have answered a probe without a
     /// quorum, waiting longer is no use.
     pub acceptors: usize,
+    /// Of which generation these are, as far as is known at the start.
+    pub generation: Generation,
     /// The highest format of the log that can be read here.
     pub highest_format: LogFormat,
     /// Batches proposed and not yet executed. 1: what arrives while one flies makes the
@@ -150,6 +152,7 @@ impl Default for Config {
         Self {
             highest_format: format::HIGHEST,
             acceptors: 3,
+            generation: Generation(0),
             pipeline: 1,
             batch_commands: 512,
             batch_bytes: 4 << 20,

@@ -156,18 +156,23 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) {
         if let Ok(watermarks) = &reply {
+            let roster = watermarks.roster.as_ref();
+            let of_ours = roster.filter(|roster| self.joined == Some(roster.cluster()));
+            if let Some(roster) = of_ours {
+                self.reads.hear_of(now, roster.generation(), effects);
+            }
             match self.reads.answer_late(now, probe, watermarks) {
                 Late::Lowered => return self.release(effects),
                 Late::VotesLost(lost) => return effects.push(Effect::WrongHistory(lost)),
                 Late::Unchanged => {}
             }
         }
-        let Some(verdict) = self.reads.answer(probe, reply, effects) else { return };
+        let Some(verdict) = self.reads.answer(now, probe, reply, effects) else { return };
         let found = verdict.cluster;
         match self.joined {
             Some(expected) if expected != found => {
                 effects.push(Effect::WrongCluster { expected, found });
-                self.reads.back_off(effects);
+                self.reads.back_off(now, effects);
                 return;
             }
             Some(_) if verdict.voted_below == self.joined_at || self.knows_when_it_joined() => {}
@@ -178,7 +183,7 @@ impl Replica {
         }
         if let Some(lost) = verdict.lost_votes(self.reads.executed_at_probe()) {
             effects.push(Effect::WrongHistory(lost));
-            self.reads.back_off(effects);
+            self.reads.back_off(now, effects);
             return;
         }
         if self.cluster.is_none() {

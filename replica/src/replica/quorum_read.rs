@@ -30,6 +30,7 @@
 //! The first probe that a quorum answers also says which cluster this is: the one whose
 //! roster a quorum of that very roster reports.
 
+mod following;
 mod footprint;
 mod invariants;
 mod probing;
@@ -44,6 +45,7 @@ use shared::message::Watermarks;
 use crate::replica::WrongHistory;
 use crate::replica::config::Config;
 use crate::replica::event::{Effect, ProbeId, ProbeScope, RequestId, Timer};
+use following::Following;
 pub(crate) use tally::Verdict;
 use tally::tally;
 
@@ -97,6 +99,7 @@ const CURRENCY_WAITS: usize = 1_024;
 #[derive(Clone, Debug)]
 pub(crate) struct QuorumReads {
     acceptors: usize,
+    following: Following,
     timeout: Duration,
     patience: Duration,
     backoff: Duration,
@@ -116,6 +119,7 @@ impl QuorumReads {
     pub(crate) fn new(config: &Config, executed_below: Slot) -> Self {
         Self {
             acceptors: config.acceptors,
+            following: Following::new(config.generation),
             timeout: config.probe_timeout,
             patience: config.probe_patience,
             backoff: config.probe_backoff,
@@ -130,11 +134,6 @@ impl QuorumReads {
             quorum_answers: false,
             trimmed_below: Slot(0),
         }
-    }
-
-    /// So many acceptors are asked from now on.
-    pub(crate) fn ask(&mut self, acceptors: usize) {
-        self.acceptors = acceptors;
     }
 
     /// Every slot below is executed.
@@ -281,7 +280,8 @@ impl QuorumReads {
         self.current_as_of
     }
 
-    /// Whether the latest probe that came to an end reached a quorum.
+    /// Whether the latest probe that came to an end reached a quorum, but for those that failed
+    /// while others were being found in the place of the acceptors that were asked.
     pub(crate) fn quorum_answers(&self) -> bool {
         self.quorum_answers
     }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod compacting;
+mod following;
 mod forks;
 mod identity;
 mod installing;

@@ -252,6 +252,7 @@ impl Member {
                 | Effect::ForgetLog { .. }
                 | Effect::Removed(_)
                 | Effect::Probe { .. }
+                | Effect::FollowAcceptors
                 | Effect::Heartbeat { .. }
                 | Effect::Learned { .. }
                 | Effect::Release { .. }

@@ -105,6 +105,7 @@ impl Reader {
                 | Effect::Compact { .. }
                 | Effect::ForgetLog { .. }
                 | Effect::Removed(_)
+                | Effect::FollowAcceptors
                 | Effect::Heartbeat { .. }
                 | Effect::Learned { .. }
                 | Effect::Answer { .. }

@@ -22,7 +22,8 @@ async fn acceptors_are_changed_by_name_and_by_address_and_refusals_have_a_code()
     synod.run(&["acceptors", "set", first, second]).await?.with(7, "odd number")?;
     let same = synod.text(&["acceptors", "set", first, second, third]).await?;
     ensure!(same.trim() == format!("{first},{second},{third}\t0"), "{same}");
-    let one = synod.json(&["acceptors", "set", first]).await?;
+    synod.run(&["acceptors", "set", first]).await?.with(1, "say --yes to have only one")?;
+    let one = synod.json(&["acceptors", "set", first, "--yes"]).await?;
     ensure!(one[0]["generation"] == 1 && one[0]["acceptors"][0] == first, "{one:?}");
     Ok(())
 }

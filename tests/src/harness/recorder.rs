@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use replica::machine::command::Command;
 use reqwest::RequestBuilder;
+use shared::message::ChosenEntry;
 
 use crate::operations::http::{Response, request, send};
 use crate::operations::{
@@ -70,6 +71,8 @@ pub struct Recorder {
     nonce: u64,
     next: Mutex<u64>,
     recorded: Mutex<Recorded>,
+    /// The beginning of the log, which the cluster may drop.
+    log: Mutex<Vec<ChosenEntry>>,
 }
 
 impl Recorder {
@@ -81,8 +84,8 @@ impl Recorder {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let digest = blake3::hash(&seed.to_le_bytes());
         let nonce = u64::from_le_bytes(*digest.as_bytes().first_chunk().context("32 bytes")?);
-        let (next, recorded) = (Mutex::new(1), Mutex::default());
-        Ok(Arc::new(Self { http, started: Instant::now(), nonce, next, recorded }))
+        let (next, recorded, log) = (Mutex::new(1), Mutex::default(), Mutex::default());
+        Ok(Arc::new(Self { http, started: Instant::now(), nonce, next, recorded, log }))
     }
 
     /// Asks a service for something.
@@ -172,6 +175,17 @@ impl Recorder {
     #[must_use]
     pub fn acknowledgements(&self) -> usize {
         self.lock().acknowledged.len()
+    }
+
+    /// Remembers the log from its beginning, as far as it is known.
+    pub fn keep_log(&self, log: Vec<ChosenEntry>) {
+        *self.log.lock().expect("no panic under the lock") = log;
+    }
+
+    /// The beginning of the log that was kept last.
+    #[must_use]
+    pub fn kept_log(&self) -> Vec<ChosenEntry> {
+        self.log.lock().expect("no panic under the lock").clone()
     }
 
     /// The time on the recorder's clock.

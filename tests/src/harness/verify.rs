@@ -62,7 +62,7 @@ pub async fn verify(cluster: &Cluster, recorder: &Recorder) -> Result<Summary> {
 /// The same of replicas that have all come to this hash.
 async fn hold_to_log(cluster: &Cluster, recorder: &Recorder, hash: &str) -> Result<Summary> {
     let replicas = cluster.names("replica");
-    let log = fetch_log(cluster, &replicas[0]).await?;
+    let log = fetch_rest(cluster, &replicas[0], recorder.kept_log()).await?;
     let slots = log.len() as u64;
     let replayed = Replayed::new(log, recorder)?;
     let meta = replayed.state.meta();
@@ -92,11 +92,29 @@ async fn hold_to_log(cluster: &Cluster, recorder: &Recorder, hash: &str) -> Resu
 /// # Errors
 /// When it does not answer with a log without holes.
 pub async fn fetch_log(cluster: &Cluster, replica: &str) -> Result<Vec<ChosenEntry>> {
+    fetch_rest(cluster, replica, Vec::new()).await
+}
+
+/// Has the recorder keep the log as far as a replica has executed it, so that history may be
+/// dropped, and the log with it: what came of all of it is held to it by [`verify`] still.
+///
+/// # Errors
+/// When it does not answer with a log without holes.
+pub async fn keep_log(cluster: &Cluster, replica: &str, recorder: &Recorder) -> Result<()> {
+    recorder.keep_log(fetch_rest(cluster, replica, recorder.kept_log()).await?);
+    Ok(())
+}
+
+/// The log that a replica has executed, of which the beginning is known.
+async fn fetch_rest(
+    cluster: &Cluster,
+    replica: &str,
+    mut log: Vec<ChosenEntry>,
+) -> Result<Vec<ChosenEntry>> {
     let client = ReplicaClient::new(cluster.url(replica).parse()?);
     let status = cluster.json(replica, "/v1/status").await?;
     let end = status["executed_slot"].as_u64().map_or(0, |slot| slot + 1);
     let own = status["cluster_id"].as_str().context("it knows its cluster")?.parse()?;
-    let mut log = Vec::new();
     while (log.len() as u64) < end {
         let from = Slot(log.len() as u64);
         let page = client.replication_log(own, from, Duration::ZERO, FETCH_TIMEOUT).await?;

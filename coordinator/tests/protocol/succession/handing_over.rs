@@ -166,7 +166,7 @@ fn a_stray_acceptor_of_a_later_generation_does_not_hold_up_a_cluster_that_is_the
     let mut bench = Bench::new();
     bench.step(Input::Started);
     let members = [0xbad, 0xbae, 0xbaf].map(AcceptorId).to_vec();
-    let elsewhere = Roster::new(shared::ids::ClusterId(0xbad), Generation(3), members).unwrap();
+    let elsewhere = Roster::new(ClusterId(0xbad), Generation(3), members).unwrap();
     let stray = Watermarks {
         acceptor: AcceptorId(0xbad),
         roster: Some(elsewhere),

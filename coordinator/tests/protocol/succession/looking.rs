@@ -44,6 +44,71 @@ fn what_could_not_go_on_is_refused_before_anything_is_chosen() {
 }
 
 #[test]
+fn a_list_or_a_newcomer_that_cannot_be_is_refused_with_what_was_found_and_what_to_do() {
+    let all = |urls: &[&str]| {
+        WantedAcceptors::All(urls.iter().copied().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let replaced_by =
+        |comes: &str| WantedAcceptors::Replace { leaves: "2".to_owned(), comes: comes.to_owned() };
+    let of = |cluster, acceptors: Vec<AcceptorId>| {
+        Some(Roster::new(cluster, Generation(0), acceptors).unwrap())
+    };
+    let used = |roster| Ok(SuccessionReply { roster, is_unused: false, ..answer(NEW) });
+    let new = |answer| {
+        let mut found = all_found();
+        found[3].answer = answer;
+        found
+    };
+    let other = of(ClusterId(0xbad), vec![NEW]);
+    let left = of(roster().cluster(), vec![NEW]);
+    for (wanted, found, says) in [
+        (all(&["0", "1", "1"]), all_found(), "1 is named twice: name each acceptor once"),
+        (
+            all(&["0", "1", "new"]),
+            new(Ok(answer(id(1)))),
+            "1 and new are the same acceptor: name it once",
+        ),
+        (
+            replaced_by("1"),
+            all_found(),
+            "1 is one of the acceptors already: name where a new one was started, without data",
+        ),
+        (
+            replaced_by("new"),
+            new(used(other)),
+            "new cannot be taken in: it is an acceptor of another cluster: name where a new \
+             acceptor was started, with an empty data directory",
+        ),
+        (
+            replaced_by("new"),
+            new(used(left)),
+            "new cannot be taken in: it was an acceptor of this cluster, and has left: give it an \
+             empty data directory first",
+        ),
+        (
+            replaced_by("new"),
+            new(used(None)),
+            "new cannot be taken in: it has data of another use: give it an empty data directory \
+             first",
+        ),
+        (
+            all(&["0", "1"]),
+            all_found(),
+            "a cluster has an odd number of acceptors, at most 9, not 2",
+        ),
+        (all(&[]), all_found(), "a cluster has an odd number of acceptors, at most 9, not 0"),
+    ] {
+        let (mut bench, _) = leading();
+        let effects = ask_for(&mut bench, 1, wanted.clone(), found);
+        let [Effect::AcceptorsReply { reply: AcceptorsReply::Refused(why), .. }] = &effects[..]
+        else {
+            panic!("{wanted:?}: {effects:?}")
+        };
+        assert_eq!(why.to_string(), says, "{wanted:?}");
+    }
+}
+
+#[test]
 fn a_new_disk_at_the_same_address_is_another_acceptor() {
     let (mut bench, mine) = leading();
     let wiped = vec![

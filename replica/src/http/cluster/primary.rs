@@ -12,7 +12,7 @@ use shared::deadline::Deadline;
 use shared::fields::refuse_but_json;
 use shared::ids::Name;
 use shared::message::{PrimaryRefused, View};
-use shared::problem::{Outcome, Problem};
+use shared::problem::{Outcome, Problem, RETRY_AFTER};
 use shared::query::Query;
 use shared::wire::{self, BodyLimit, Encoding, read_in_time};
 
@@ -101,12 +101,14 @@ fn problem(why: &NotChanged) -> Problem {
             PrimaryRefused::NotInView { .. }
             | PrimaryRefused::Unable { .. }
             | PrimaryRefused::NobodyAble { .. }
-            | PrimaryRefused::ChangeUnderWay
-            | PrimaryRefused::Overtaken
             | PrimaryRefused::Last { .. }
             | PrimaryRefused::TooFewCopies { .. }
             | PrimaryRefused::LogTooOld { .. },
         ) => Problem::conflict(detail),
+        // Nothing is to be done but to ask again.
+        NotChanged::Refused(PrimaryRefused::ChangeUnderWay | PrimaryRefused::Overtaken) => {
+            Problem::conflict(detail).with_retry_after(RETRY_AFTER)
+        }
         NotChanged::Overloaded(limit) => Problem::overloaded(limit),
         NotChanged::Late(_) => Problem::timeout(detail).with_outcome(Outcome::Unknown),
         NotChanged::Unresolved => Problem::unavailable(detail).with_outcome(Outcome::Unknown),
@@ -122,5 +124,29 @@ pub(super) fn of_no_answer(error: &CallError, detail: String) -> Problem {
         Problem::unavailable(detail).with_outcome(Outcome::Unknown)
     } else {
         Problem::unavailable(detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{StatusCode, header};
+
+    use super::*;
+
+    #[test]
+    fn a_change_that_another_came_before_says_when_to_ask_again_and_no_other_conflict_does() {
+        let replica: Name = "replica-2".parse().unwrap();
+        for (why, asks_again) in [
+            (PrimaryRefused::ChangeUnderWay, true),
+            (PrimaryRefused::Overtaken, true),
+            (PrimaryRefused::NotInView { replica: replica.clone() }, false),
+            (PrimaryRefused::NobodyAble { others: Vec::new() }, false),
+            (PrimaryRefused::Last { replica }, false),
+        ] {
+            let response = problem(&NotChanged::Refused(why.clone())).to_http();
+            assert_eq!(response.status(), StatusCode::CONFLICT, "{why}");
+            let says_when = response.headers().contains_key(header::RETRY_AFTER);
+            assert_eq!(says_when, asks_again, "{why}");
+        }
     }
 }

@@ -129,6 +129,10 @@ pub enum Effect {
         /// Which of them.
         asked: ProbeScope,
     },
+    /// Find out at once who has followed the acceptors that are asked, for one of them tells
+    /// of a later generation. What is found comes as
+    /// [`Input::Acceptors`](super::Input::Acceptors).
+    FollowAcceptors,
     /// Send a heartbeat.
     Heartbeat {
         /// The coordinator.

@@ -1,6 +1,6 @@
 //! What the replica is told.
 
-use shared::ids::{BatchNumber, Epoch, Name, Revision, Slot};
+use shared::ids::{BatchNumber, Epoch, Generation, Name, Revision, Slot};
 use shared::message::{
     ChosenReply, Directory, HeartbeatReply, OfCluster, ProposalReply, Watermarks,
 };
@@ -111,8 +111,13 @@ pub enum Input {
     /// by ascending revisions, and none while the database takes no more than
     /// [`Retention::bytes`](crate::replica::config::Retention::bytes).
     Weighed(Weighed),
-    /// So many acceptors are asked from now on.
-    Acceptors(usize),
+    /// So many acceptors are asked from now on, of this generation.
+    Acceptors {
+        /// How many.
+        count: usize,
+        /// Which of the cluster's rosters they are.
+        generation: Generation,
+    },
     /// Somebody is to see the state of exactly the slots below this one: what is handed
     /// out to be executed at once does not go beyond it.
     StopAt(Slot),

@@ -14,6 +14,7 @@ impl QuorumReads {
     pub(crate) fn footprint(&self, footprint: &mut Footprint) {
         let Self {
             acceptors: _,
+            following,
             timeout: _,
             patience: _,
             backoff: _,
@@ -30,6 +31,7 @@ impl QuorumReads {
             trimmed_below: _,
         } = self;
         let hasher = &mut footprint.shared;
+        following.footprint(hasher);
         match state {
             State::Idle => 0.hash(hasher),
             State::BackingOff => 1.hash(hasher),

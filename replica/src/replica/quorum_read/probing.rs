@@ -12,7 +12,7 @@ use crate::replica::event::{Effect, NoAnswer, ProbeId, ProbeScope, Timer};
 impl QuorumReads {
     /// The timer ran out: a probe is late, or the next one is due.
     pub(crate) fn fired(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        self.give_up_probe();
+        self.give_up_probe(now);
         self.probe(now, effects);
     }
 
@@ -69,13 +69,19 @@ impl QuorumReads {
         }
     }
 
+    /// The probe in flight has failed.
+    fn give_up_probe(&mut self, now: Duration) {
+        match self.state {
+            State::InFlight(_) => self.quorum_answers &= self.is_following(now),
+            State::Idle | State::BackingOff => {}
+        }
+        self.take_back_probe();
+    }
+
     /// Its readers go to the next probe, which is sent after they arrived, too.
-    fn give_up_probe(&mut self) {
+    pub(super) fn take_back_probe(&mut self) {
         match std::mem::replace(&mut self.state, State::Idle) {
-            State::InFlight(mut probe) => {
-                self.queued.append(&mut probe.readers);
-                self.quorum_answers = false;
-            }
+            State::InFlight(mut probe) => self.queued.append(&mut probe.readers),
             State::Idle | State::BackingOff => {}
         }
     }
@@ -85,6 +91,7 @@ impl QuorumReads {
     /// [`QuorumReads::conclude`] or [`QuorumReads::back_off`].
     pub(crate) fn answer(
         &mut self,
+        now: Duration,
         probe: ProbeId,
         reply: Result<Watermarks, NoAnswer>,
         effects: &mut Vec<Effect>,
@@ -108,15 +115,17 @@ impl QuorumReads {
             ProbeScope::Quorum if current.unanswered > 0 || heard > self.acceptors / 2 => {
                 self.ask_rest(effects)
             }
-            ProbeScope::All | ProbeScope::Rest if heard >= self.acceptors => self.back_off(effects),
+            ProbeScope::All | ProbeScope::Rest if heard >= self.acceptors => {
+                self.back_off(now, effects)
+            }
             ProbeScope::Quorum | ProbeScope::All | ProbeScope::Rest => {}
         }
         None
     }
 
     /// Gives the probe up and sends the next after a while.
-    pub(crate) fn back_off(&mut self, effects: &mut Vec<Effect>) {
-        self.give_up_probe();
+    pub(crate) fn back_off(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        self.give_up_probe(now);
         self.state = State::BackingOff;
         effects.push(Effect::Arm {
             timer: Timer::Probe,

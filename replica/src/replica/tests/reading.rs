@@ -202,7 +202,7 @@ fn answers_to_the_probe_before_are_no_part_of_a_quorum() {
 #[test]
 fn where_a_quorum_is_all_there_is_all_are_asked_at_once() {
     let mut rig = rig();
-    rig.step(Input::Acceptors(2));
+    rig.step(Input::Acceptors { count: 2, generation: Generation(0) });
     assert_eq!(rig.read(1), [probe(2, ProbeScope::All), arm(Timer::Probe, 1_000, 0)]);
 }
 

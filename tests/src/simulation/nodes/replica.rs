@@ -13,7 +13,7 @@ use replica::machine::command::AnswerRetention;
 use replica::replica::config::{Config, Retention};
 use replica::replica::event::{FetchId, Input, RequestId, Timer};
 use replica::replica::{Identity, Recovered, Replica};
-use shared::ids::{ClusterId, Instance, Name, Slot};
+use shared::ids::{ClusterId, Generation, Instance, Name, Slot};
 use shared::message::{Member, Succession, SuccessionReply};
 
 use calls::Outgoing;
@@ -188,6 +188,7 @@ impl ReplicaNode {
         };
         self.remember_acceptors();
         self.config.acceptors = self.acceptors.len();
+        self.config.generation = Generation(self.generation);
         self.core = Replica::new(self.config.clone(), self.identity.clone(), recovered);
         (self.said_full, self.is_store_due) = (false, false);
         (self.has_ended, self.begins_anew, self.is_out) = (false, false, false);
@@ -238,7 +239,8 @@ impl ReplicaNode {
         self.acceptors = latest.next().urls.iter().map(|url| acceptor_at(url)).collect();
         self.followed = Some(latest.clone());
         self.discovery.ask(self.acceptors.len());
-        Some(Input::Acceptors(self.acceptors.len()))
+        let (count, generation) = (self.acceptors.len(), latest.generation());
+        Some(Input::Acceptors { count, generation })
     }
 
     /// This life of it.

@@ -143,6 +143,7 @@ impl World {
             Effect::WrongHistory(wrong) => panic!("there is one history: {wrong}"),
             Effect::Compact { .. } => panic!("too little happens for that"),
             Effect::ForgetLog { .. } => panic!("the log is short, and nobody trims it"),
+            Effect::FollowAcceptors => panic!("nobody follows these acceptors"),
             Effect::Removed(removed) => panic!("nobody asked for that: {removed:?}"),
             Effect::Join { .. }
             | Effect::RoleChanged { .. }

@@ -152,6 +152,14 @@ impl ReplicaNode {
         }
     }
 
+    /// Asks all acceptors at once who has followed them.
+    pub(super) fn ask_who_followed(&self, env: &mut Environment) {
+        for acceptor in &self.acceptors {
+            let request = Message::Succession(SuccessionRequest::Tell);
+            env.ask(&self.process, *acceptor, 0, request);
+        }
+    }
+
     /// An acceptor answered an announcement, or refused it.
     pub(super) fn discovered(
         &mut self,

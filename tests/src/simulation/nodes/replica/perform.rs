@@ -118,6 +118,7 @@ impl ReplicaNode {
                 env.coverage.hit(Reached::LogForgotten);
             }
             Effect::Probe { probe, asked } => self.probe(env, probe, asked),
+            Effect::FollowAcceptors => self.ask_who_followed(env),
             Effect::Heartbeat { to, message } => self.heartbeat(env, node(&to), message),
             Effect::Learned { .. } => self.wake_fetches(env),
             Effect::Compact { revision, by } => return Some(self.compact(env, revision, by)),
