@@ -6,7 +6,7 @@
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
 //! In reading order: `schema`, `open`, `writer`, `ahead` (what is executed and not stored)
-//! with `keys`, `versions`, `deletions`, `rollback` and `tenure` (what it writes), `compaction`
+//! with `keys`, `versions`, `deletions`, `rollback`, `tenure` and `authors` (what it writes), `compaction`
 //! (what goes), `checkpoint` with `copying` and `wal` in its folder (what a start holds the WAL
 //! against), `reader` with `points` (single keys), `list` and `history` in its folder, `log`;
 //! `sum` and `verify` notice damage, and `digest` what another replica has otherwise; `offline`,
@@ -17,6 +17,7 @@ mod access;
 mod ahead;
 mod answers;
 mod audit;
+mod authors;
 mod bounds;
 mod checkpoint;
 mod compaction;
