@@ -8,6 +8,7 @@ use crate::call::{Call, awaited};
 use crate::client::Client;
 use crate::error::Error;
 use crate::item::Item;
+use crate::log::Author;
 use crate::pages;
 
 impl Client {
@@ -54,6 +55,13 @@ pub struct Change {
     /// As it was at the newer one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Item>,
+    /// Who made the last change, where it is known: the accessor of a token, or of whom an
+    /// issuer or a certificate vouches for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Who that is, where one vouches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Author>,
 }
 
 /// In which way a key differs.

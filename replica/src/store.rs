@@ -6,8 +6,8 @@
 //! transaction is a whole number of slots, with `meta` saying how many.
 //!
 //! In reading order: `schema`, `file`, `open`, `writer`, `ahead` (what is executed and not
-//! stored) with `keys`, `versions`, `deletions`, `rollback` and `tenure` (what it writes),
-//! `compaction` (what goes) and `weighing` (how much that would be), `checkpoint` with `copying`
+//! stored) with `keys`, `versions`, `deletions`, `rollback`, `tenure` and `authors` (what it
+//! writes), `compaction` (what goes) and `weighing` (how much that would be), `checkpoint` with `copying`
 //! and `wal` in its folder (what a start holds the WAL against), `reader` with `points` (single
 //! keys), `list` and `history` in its folder, `log`, each by `transaction`; `sum` and `verify`
 //! notice damage, and `digest` what another replica has otherwise; `offline`, `audit` and
@@ -18,6 +18,7 @@ mod access;
 mod ahead;
 mod answers;
 mod audit;
+mod authors;
 mod bounds;
 mod checkpoint;
 mod compaction;

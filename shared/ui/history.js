@@ -12,7 +12,7 @@ import { number, size } from "./text.js";
 /** Changes on a page. */
 const PAGE = 50;
 
-const QUERY = `SELECT revision, change, version, lease, length(bytes) FROM history
+const QUERY = `SELECT revision, change, version, lease, length(bytes), coalesce(subject, by) FROM history
   WHERE key = ? AND revision < ? ORDER BY revision DESC LIMIT ${PAGE + 1}`;
 
 /** The history of a key, newest first. */
@@ -29,18 +29,19 @@ export async function historyOf(key, below = Number.MAX_SAFE_INTEGER) {
     const [before, after] = await Promise.all([bytesAt(revision - 1), bytesAt(revision)]);
     return [h("h3", null, `What revision ${number(revision)} changed`), diffOf(before, after)];
   });
-  const shownRows = rows.slice(0, PAGE).map(([revision, change, version, lease, bytes]) => [
+  const shownRows = rows.slice(0, PAGE).map(([revision, change, version, lease, bytes, by]) => [
     number(revision),
     badge(change, change === "delete" ? "bad" : "good"),
     number(version),
     bytes === null ? "–" : size(bytes),
     lease ?? "–",
+    by ?? "–",
     h("div", { class: "bar tight" }, button("Value", () => look(revision), { class: "quiet" }), button("Difference", () => compare(revision), { class: "quiet" })),
   ]);
   const next = rows.length > PAGE ? button("Older", () => into(more, () => historyOf(key, rows[PAGE - 1][0]))) : null;
   return [
     h("h3", null, "History"),
-    table("History", ["Revision", "Change", "Version", "Size", "Lease", ""], shownRows),
+    table("History", ["Revision", "Change", "Version", "Size", "Lease", "By", ""], shownRows),
     h("p", { class: "note" }, h("a", { href: link("rollback", { prefix: key, revision: rows[0][0] - 1 }) }, "Roll back"), " takes all keys that begin so back to a revision."),
     place,
     next,

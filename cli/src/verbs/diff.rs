@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use client::{Change, ChangeKind};
 use futures::TryStreamExt;
 
+use super::log::whom;
 use crate::console::Paint;
 use crate::endpoint::Endpoint;
 use crate::output::{self, Format, Output};
@@ -61,14 +62,17 @@ fn plain(change: &Change) -> String {
 /// As people know it from texts: what is gone, and what is there instead.
 fn shown(change: &Change, paint: Paint) -> String {
     let key = output::printable(&change.key);
-    let side = |sign, item: &Option<client::Item>| {
+    let by = whom(change.by.as_deref(), change.subject.as_ref());
+    let done = |what| by.as_ref().map_or_else(String::new, |by| format!(", {what}by {by}"));
+    let deleted = if change.after.is_none() { done("deleted ") } else { String::new() };
+    let side = |sign, item: &Option<client::Item>, done: String| {
         let item = item.as_ref()?;
         let value = output::preview(item.value.as_deref().unwrap_or_default());
-        Some(format!("{sign} {key} (revision {}): {value}", item.revision))
+        Some(format!("{sign} {key} (revision {}{done}): {value}", item.revision))
     };
     let lines = [
-        side('-', &change.before).map(|line| paint.red(line)),
-        side('+', &change.after).map(|line| paint.green(line)),
+        side('-', &change.before, deleted).map(|line| paint.red(line)),
+        side('+', &change.after, done("")).map(|line| paint.green(line)),
     ];
     lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
@@ -94,5 +98,15 @@ mod tests {
         let created = Change { before: None, change: ChangeKind::Created, ..change };
         assert_eq!(plain(&created), "created\t-\t7\ta");
         assert_eq!(shown(&created, Paint::plain()), "+ a (revision 7): y");
+        let by = Some("00000000000000aa".to_owned());
+        let made = Change { by: by.clone(), ..created };
+        let expected = "+ a (revision 7, by token 00000000000000aa): y";
+        assert_eq!(shown(&made, Paint::plain()), expected);
+        let (before, after, change) = (made.after, None, ChangeKind::Deleted);
+        let subject = serde_json::from_value(json!({"issuer": "spiffe://s", "subject": "ci/a"}));
+        let subject = Some(subject.unwrap());
+        let deleted = Change { key: made.key, change, before, after, by, subject };
+        let expected = "- a (revision 7, deleted by ci/a of spiffe://s): y";
+        assert_eq!(shown(&deleted, Paint::plain()), expected);
     }
 }

@@ -45,12 +45,18 @@ pub(crate) async fn log(args: Log) -> anyhow::Result<ExitCode> {
 fn described(command: &Command) -> String {
     let subject = command.key.as_deref().or(command.prefix.as_deref());
     let subject = subject.map(|subject| format!(" {}", printable(subject)));
-    let by = match (&command.subject, &command.by) {
+    let by = whom(command.by.as_deref(), command.subject.as_ref());
+    let by = by.map(|by| format!(", by {by}"));
+    format!("{}{}{}", command.op, subject.unwrap_or_default(), by.unwrap_or_default())
+}
+
+/// Who did something, in a few words, where somebody is named.
+pub(super) fn whom(by: Option<&str>, subject: Option<&Author>) -> Option<String> {
+    match (subject, by) {
         (Some(Author { issuer, subject }), _) => {
-            format!(", by {} of {}", printable(subject), printable(issuer))
+            Some(format!("{} of {}", printable(subject), printable(issuer)))
         }
-        (None, Some(by)) => format!(", by token {}", printable(by)),
-        (None, None) => String::new(),
-    };
-    format!("{}{}{}", command.op, subject.unwrap_or_default(), by)
+        (None, Some(by)) => Some(format!("token {}", printable(by))),
+        (None, None) => None,
+    }
 }

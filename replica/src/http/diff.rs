@@ -33,6 +33,7 @@ use super::shown::{NotShown, Shown};
 use crate::http::request::diff::{DiffRequest, PARAMETERS};
 use crate::http::request::path::text_of;
 use crate::machine::access::policy::Right;
+use crate::machine::command::Attribution;
 use crate::store::{
     Item, ListPage, ListQuery, Order, ReadError, Reader, Show, above_prefix, lowest_above,
 };
@@ -87,6 +88,8 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, Refused> {
 struct Changed {
     before: Option<Item>,
     after: Option<Item>,
+    /// Who made the last change, where it is known.
+    author: Option<Attribution>,
 }
 
 /// A page of a comparison.
@@ -177,7 +180,7 @@ pub(super) fn differing(old: &ListPage, new: &ListPage, horizon: Option<&Bytes>)
 async fn read(reader: &Reader, asked: &DiffRequest, key: Bytes) -> Result<Changed, ReadError> {
     let (before, after) =
         try_join(reader.point(key.clone(), Some(asked.from)), reader.point(key, asked.to)).await?;
-    Ok(Changed { before: before.item, after: after.item })
+    Ok(Changed { before: before.item, after: after.item, author: None })
 }
 
 fn takes(room: &mut PageRoom, changed: &Changed) -> bool {
@@ -219,13 +222,22 @@ struct RenderedChange<'a> {
     before: Option<RenderedItem<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<RenderedItem<'a>>,
+    /// Who made the last change, where it is known.
+    #[serde(flatten)]
+    author: Option<&'a Attribution>,
 }
 
 impl RenderedChange<'static> {
     /// One for the contract.
     fn example() -> Self {
         let after = Some(RenderedItem::example());
-        Self { key: "app/web".to_owned(), change: ChangeKind::Created, before: None, after }
+        Self {
+            key: "app/web".to_owned(),
+            change: ChangeKind::Created,
+            before: None,
+            after,
+            author: None,
+        }
     }
 }
 
@@ -241,6 +253,7 @@ impl<'a> RenderedChange<'a> {
             change,
             before: changed.before.as_ref().map(RenderedItem::whole),
             after: changed.after.as_ref().map(RenderedItem::whole),
+            author: changed.author.as_ref(),
         }
     }
 }
@@ -269,6 +282,11 @@ impl Rest {
     async fn page(&mut self, limits: PageLimits, deadline: Deadline) -> Result<DiffPage, NotShown> {
         let shown = Shown::of(self.reading.caller()?, RIGHTS);
         let mut page = compare((&self.reader, &shown), &mut self.asked, limits, deadline).await?;
+        let keys = page.changes.iter().map(|changed| changed.key().clone()).collect();
+        let authors = self.reader.authors(keys, self.asked.to.unwrap_or_default()).await?;
+        for (changed, author) in page.changes.iter_mut().zip(authors) {
+            changed.author = author;
+        }
         let shown = Shown::of(self.reading.caller()?, RIGHTS);
         page.changes.retain(|changed| shown.has(changed.key()));
         Ok(page)

@@ -15,6 +15,7 @@ pub(super) mod nested;
 mod unreadable;
 mod weight;
 
+pub use author::Attribution;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shared::ids::{Accessor, LeaseId, LogFormat, Revision};

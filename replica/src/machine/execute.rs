@@ -224,8 +224,13 @@ fn execute_now(
     room: &mut usize,
     prepared: Prepared,
 ) -> CommandOutcome {
+    let (before, attribution) = (state.meta().revision, prepared.op.attribution());
     let outcome = execute_op(state, room, prepared);
-    state.meta_mut().revision = outcome.revision();
+    let revision = outcome.revision();
+    state.meta_mut().revision = revision;
+    if let Some(attribution) = attribution.filter(|_| revision > before) {
+        state.keys.note_author(revision, attribution);
+    }
     outcome
 }
 

@@ -20,10 +20,11 @@ use shared::ids::{LeaseId, Revision};
 use self::rollback::KeyHistory;
 use self::scanned::Scanned;
 use crate::machine::change::{Change, ChangeKind};
+use crate::machine::command::Attribution;
 pub use needs::{KeyNeeds, KeyScan, LoadedKeys, WHOLE};
 pub(in crate::machine) use rollback::RolledBack;
 pub use rollback::{ChangedKey, ChangedKeys, RestoredRow, RollbackScan};
-pub use rows::{Deletion, KeyRows, LeaseTombstone, RangeTombstone, VersionRow};
+pub use rows::{AuthorRow, Deletion, KeyRows, LeaseTombstone, RangeTombstone, VersionRow};
 pub(super) use write::KeyWrites;
 
 /// A key that exists.
@@ -238,6 +239,13 @@ impl Keys {
     #[must_use]
     pub fn records(&self) -> &BTreeMap<String, Record> {
         &self.records
+    }
+
+    /// Notes who made the changes of the revision that was executed last, if it made any.
+    pub(super) fn note_author(&mut self, revision: Revision, attribution: Attribution) {
+        if self.rows.has_changes_of(revision) {
+            self.rows.authors.push(AuthorRow { revision, attribution });
+        }
     }
 
     pub(super) fn take_rows(&mut self) -> KeyRows {

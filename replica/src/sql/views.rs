@@ -42,8 +42,10 @@ const KV_PAST: &str = concat!(
 
 /// All changes of keys that are not compacted; first those in the tables, then the deletions
 /// of those that are hidden, each at the first deletion of many that does. That of a key that
-/// went with a lease which expired names the lease.
-const HISTORY: &str = "SELECT CAST(v.key AS TEXT) AS key, v.revision, \
+/// went with a lease which expired names the lease. Who made each is said where it is known.
+const HISTORY: &str = "SELECT h.*, \
+    CASE WHEN a.accessor IS NOT NULL THEN printf('%016x', a.accessor) END AS by, \
+    a.issuer, a.subject FROM (SELECT CAST(v.key AS TEXT) AS key, v.revision, \
     CASE WHEN v.value IS NULL THEN 'delete' ELSE 'put' END AS change, \
     CAST(v.value AS TEXT) AS value, v.value AS bytes, v.content_type, v.created_revision, \
     v.version, v.lease FROM versions v WHERE v.revision <= {at} \
@@ -55,7 +57,8 @@ const HISTORY: &str = "SELECT CAST(v.key AS TEXT) AS key, v.revision, \
     UNION ALL SELECT revision, x'', x'ff', lease, CASE expired WHEN 1 THEN lease END \
     FROM ended_leases) d ON d.revision > l.revision AND d.revision <= {at} \
     AND d.first <= l.key AND d.below > l.key AND (d.of_lease IS NULL OR d.of_lease = l.lease) \
-    GROUP BY l.key HAVING min(d.revision) > (SELECT compacted_below FROM main.meta)";
+    GROUP BY l.key HAVING min(d.revision) > (SELECT compacted_below FROM main.meta)) h \
+    LEFT JOIN main.authors a ON a.revision = h.revision";
 
 const LEASES: &str = "SELECT e.id, e.ttl_ms, max(e.expires_ms - m.time_ms, 0) AS remaining_ms \
     FROM main.leases e, main.meta m";

@@ -14,12 +14,14 @@
 //! a key at most, one that exists. That holds only once deletions of many have become
 //! deletions of keys: those are swept before (`deletions`).
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use shared::ids::{Revision, Slot};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::authors;
 use super::bounds::lowest_above;
 use super::error::StoreError;
 use super::meta::{self, MetaRow, Retained};
@@ -38,9 +40,10 @@ const BYTES_AT_ONCE: usize = 256 << 10;
 const SLOTS: &str = "SELECT slot, length(value) FROM log WHERE slot < ?1 ORDER BY slot LIMIT ?2";
 
 /// The versions from a revision and key on, up to the revision `?3`; whether each is a
-/// deletion; and the version before it of its key, with the length of what that holds.
+/// deletion; and the version before it of its key, with the length of what that holds,
+/// and its revision.
 const VERSIONS: &str = "SELECT s.id, s.revision, s.key, s.value IS NULL, p.id, \
-    coalesce(length(p.value), 0) FROM versions s LEFT JOIN versions p ON p.id = \
+    coalesce(length(p.value), 0), p.revision FROM versions s LEFT JOIN versions p ON p.id = \
     (SELECT id FROM versions WHERE key = s.key AND revision < s.revision \
     ORDER BY revision DESC LIMIT 1) \
     WHERE (s.revision, s.key) >= (?1, ?2) AND s.revision <= ?3 \
@@ -206,10 +209,12 @@ impl Sweeping {
         let kept = MetaRow { retained, ..row.clone() };
         let mut statements = Statements::new(connection);
         statements.add("BEGIN IMMEDIATE", |_| {});
-        let bind = |bound: &mut Bound, id: &i64| {
+        let bind = |bound: &mut Bound, (id, _): &(i64, Revision)| {
             bound.bind(*id);
         };
         statements.add_rows(&DELETE, &gone, bind).await?;
+        let revisions: BTreeSet<Revision> = gone.iter().map(|(_, revision)| *revision).collect();
+        authors::forget(&mut statements, &Vec::from_iter(revisions)).await?;
         meta::write(&mut statements, &kept);
         statements.add("COMMIT", |_| {});
         statements.run().await?;
@@ -240,19 +245,21 @@ impl Swept {
 struct Visited {
     revision: Revision,
     key: Vec<u8>,
-    gone: Vec<i64>,
+    gone: Vec<(i64, Revision)>,
     /// Of the values that go.
     bytes: u64,
 }
 
 impl Visited {
     fn of(row: &SqliteRow) -> Result<Self, StoreError> {
-        let (id, previous): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(4)?);
+        let (id, revision): (i64, Revision) = (row.try_get(0)?, Revision(counter(row, 1)?));
         let is_deletion: bool = row.try_get(3)?;
+        let (previous, of): (Option<i64>, Option<i64>) = (row.try_get(4)?, row.try_get(6)?);
+        let previous = previous.zip(of.map(|of| Revision(of.cast_unsigned())));
         Ok(Self {
-            revision: Revision(counter(row, 1)?),
+            revision,
             key: row.try_get(2)?,
-            gone: previous.into_iter().chain(is_deletion.then_some(id)).collect(),
+            gone: previous.into_iter().chain(is_deletion.then_some((id, revision))).collect(),
             bytes: counter(row, 5)?,
         })
     }

@@ -23,6 +23,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use self::ended::Ended;
 use self::ranges::Range;
+use super::authors;
 use super::bounds::lowest_above;
 use super::error::StoreError;
 use super::record::{Checked, Item, item_of};
@@ -190,6 +191,7 @@ impl Deletions {
                 }
                 None => {
                     ranges::delete(connection, &range).await?;
+                    forget_author(connection, range.revision).await?;
                     self.ranges.pop_front();
                 }
             }
@@ -206,6 +208,7 @@ impl Deletions {
                 }
                 None => {
                     ended::delete(connection, &ended).await?;
+                    forget_author(connection, ended.tombstone.revision).await?;
                     self.ended.remove(&lease);
                     self.order.pop_front();
                 }
@@ -303,4 +306,15 @@ impl Deletions {
         }
         Ok((tombstones, last))
     }
+}
+
+/// Of a deletion that is swept, where it deleted nothing.
+async fn forget_author(
+    connection: &mut SqliteConnection,
+    revision: Revision,
+) -> Result<(), StoreError> {
+    let mut statements = Statements::new(connection);
+    authors::forget(&mut statements, &[revision]).await?;
+    statements.run().await?;
+    Ok(())
 }

@@ -27,6 +27,7 @@
 //! | `live` | as `live`, but for keys that a deletion of many hides |
 //! | `range_tombstones`, `ended_leases` | by what they hide in `keys` and `live` |
 //! | `answers`, `leases`, `claims` | as `answers`, `leases`, `locks` |
+//! | `authors` | not at all: replicas know of more or of fewer |
 //! | `tokens`, `policies` | as `meta`, once tokens are required |
 
 mod hashed;

@@ -19,10 +19,12 @@ use tokio_util::task::TaskTracker;
 use self::history::{Extent, HistoryPage, HistoryQuery};
 use self::list::{CountQuery, Counted, ListPage, ListQuery};
 use self::points::{Point, Points};
+use super::authors;
 use super::error::{ReadError, StoreError};
 use super::log::{self, LogPage, LogQuery};
 use super::schema;
 use super::tenure::{self, read::TenurePage, read::TenureQuery};
+use crate::machine::command::Attribution;
 
 /// The most pages that wait for a connection.
 const PAGES_WAITING: usize = 256;
@@ -34,7 +36,11 @@ enum PageJob {
     Extent(oneshot::Sender<Result<Extent, ReadError>>),
     History(HistoryQuery, oneshot::Sender<Result<HistoryPage, ReadError>>),
     Tenure(TenureQuery, oneshot::Sender<Result<TenurePage, ReadError>>),
+    Authors((Vec<Bytes>, Revision), oneshot::Sender<Result<Authors, ReadError>>),
 }
+
+/// Who made the last change of each key that was asked for, where it is known.
+type Authors = Vec<Option<Attribution>>;
 
 /// Asks the read-only connections. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -126,6 +132,18 @@ impl Reader {
         answer.await.map_err(|_| ReadError::Closed)?
     }
 
+    /// Reads who made the last change of each of these keys up to a revision, where it is
+    /// known.
+    pub(crate) async fn authors(
+        &self,
+        keys: Vec<Bytes>,
+        at: Revision,
+    ) -> Result<Authors, ReadError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(PageJob::Authors((keys, at), reply))?;
+        answer.await.map_err(|_| ReadError::Closed)?
+    }
+
     fn send(&self, job: PageJob) -> Result<(), ReadError> {
         self.pages.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ReadError::Overloaded { limit: PAGES_WAITING },
@@ -159,6 +177,9 @@ async fn serve(
             }
             Some(PageJob::Tenure(query, reply)) => {
                 answer(reply, tenure::read::page(&mut connection, &query).await)
+            }
+            Some(PageJob::Authors((keys, at), reply)) => {
+                answer(reply, authors::of_keys(&mut connection, &keys, at).await)
             }
             None => break,
         };

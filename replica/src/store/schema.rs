@@ -8,7 +8,8 @@
 //! version of each key that exists, and `range_tombstones` and `ended_leases` the deletions
 //! of prefixes and of the keys of leases that `versions` and `live` do not show yet
 //! (`deletions`). `leases` and `claims` are the leases and the lines for locks,
-//! `tokens` and `policies` what access control knows. `log` has the executed slots, so
+//! `tokens` and `policies` what access control knows, `authors` who made what revision.
+//! `log` has the executed slots, so
 //! that a replica that was away can be served; values that `versions` has are left out of
 //! it (`left_out`). What is compacted goes from both (`compaction`). `answers` has the first answers of requests with an
 //! `Idempotency-Key`, by the digest of that. `meta` is one row: who this is, how far it has
@@ -53,6 +54,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { to: 10, sql: include_str!("schema/version-10.sql") },
     Step { to: 11, sql: include_str!("schema/version-11.sql") },
     Step { to: 12, sql: include_str!("schema/version-12.sql") },
+    Step { to: 13, sql: include_str!("schema/version-13.sql") },
 ];
 
 /// How long a statement waits for the lock of another process, such as a `sqlite3` shell

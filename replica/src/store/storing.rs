@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::access;
 use super::answers;
+use super::authors;
 use super::error::StoreError;
 use super::keys;
 use super::left_out::Kept;
@@ -108,6 +109,7 @@ pub(super) async fn write(
 ) -> Result<KeyRows, StoreError> {
     let Rows { keys, answers, leases, locks, access } = rows;
     keys::write(statements, &keys.versions).await?;
+    authors::write(statements, &keys.authors).await?;
     answers::write(statements, answers).await?;
     tenure::write(statements, leases, locks).await?;
     access::write(statements, access).await?;

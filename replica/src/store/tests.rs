@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod authors;
 mod compaction;
 mod copying;
 mod damage;

@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::access;
 use super::answers;
+use super::authors;
 use super::error::StoreError;
 use super::log::{self, LogQuery};
 use super::meta::{self, MetaRow};
@@ -80,17 +81,19 @@ pub(super) async fn rows(connection: &mut SqliteConnection) -> Result<(), StoreE
     answers::verify(connection).await?;
     tenure::verify(connection).await?;
     tokens_and_policies(connection).await?;
+    authors::verify(connection).await?;
     log(connection).await
 }
 
 /// The same, and what is wrong with each kind of rows though others are wrong, too.
-pub(super) async fn each(connection: &mut SqliteConnection) -> [Result<(), StoreError>; 6] {
+pub(super) async fn each(connection: &mut SqliteConnection) -> [Result<(), StoreError>; 7] {
     [
         versions(connection).await,
         live(connection).await,
         answers::verify(connection).await,
         tenure::verify(connection).await,
         tokens_and_policies(connection).await,
+        authors::verify(connection).await,
         log(connection).await,
     ]
 }

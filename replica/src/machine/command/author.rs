@@ -1,9 +1,21 @@
 //! Who does what is asked: a token, or somebody whom an issuer or a certificate vouches for.
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use shared::ids::Accessor;
 
 use super::Op;
 use crate::machine::access::subject::{Author, Subject};
+
+/// Who did something, as the log and what was written say it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Attribution {
+    /// What who did it is called: a token, or whom an issuer or a certificate vouches for.
+    pub by: Accessor,
+    /// Who that is by the word of an issuer or a certificate, where one vouches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+}
 
 impl Op {
     /// What it is without who does it.
@@ -26,6 +38,12 @@ impl Op {
             return Some(*by);
         }
         self.subject().map(Subject::accessor)
+    }
+
+    /// Who does it, where somebody does.
+    #[must_use]
+    pub fn attribution(&self) -> Option<Attribution> {
+        self.by().map(|by| Attribution { by, subject: self.subject().cloned() })
     }
 
     /// Who does it by the word of an issuer or a certificate, where somebody does.

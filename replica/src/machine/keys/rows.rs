@@ -3,6 +3,7 @@
 use shared::ids::{LeaseId, Revision};
 
 use super::{Content, RestoredRow};
+use crate::machine::command::Attribution;
 use crate::machine::leases::LeaseEnd;
 
 /// A change of a key: a row to be written. At most one for a key and revision.
@@ -85,4 +86,29 @@ pub struct KeyRows {
     pub ranges: Vec<RangeTombstone>,
     /// Ends of leases that keys were bound to, by revision. The same is true of them.
     pub leases: Vec<LeaseTombstone>,
+    /// Who made the changes of a revision, where somebody is named; by revision.
+    pub authors: Vec<AuthorRow>,
+}
+
+impl KeyRows {
+    /// Whether the revision, which is the last one, changed keys.
+    pub(super) fn has_changes_of(&self, revision: Revision) -> bool {
+        let Self { restored, versions, ranges, leases, authors: _ } = self;
+        let last = [
+            restored.last().map(|row| row.revision),
+            versions.last().map(|row| row.revision),
+            ranges.last().map(|row| row.revision),
+            leases.last().map(|row| row.revision),
+        ];
+        last.contains(&Some(revision))
+    }
+}
+
+/// Who made the changes of a revision: a row to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorRow {
+    /// The revision.
+    pub revision: Revision,
+    /// Who.
+    pub attribution: Attribution,
 }

@@ -107,6 +107,7 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
             "INSERT INTO range_tombstones VALUES (7, x'6b', x'6bff', zeroblob(8))",
             "the range tombstone of revision 7",
         ),
+        ("INSERT INTO authors VALUES (7, 7, NULL, NULL, zeroblob(8))", "who made revision 7"),
         ("INSERT INTO ended_leases VALUES (7, 7, 1, x'', zeroblob(8))", "the end of lease 7"),
         ("INSERT INTO leases VALUES (7, 500, 900, 0, zeroblob(8), NULL)", "lease 7 does not match"),
         ("INSERT INTO claims VALUES (x'6c', 7, 7, 7, zeroblob(8))", "a claim on lock \"l\""),

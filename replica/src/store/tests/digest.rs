@@ -191,6 +191,7 @@ const CHANGES: &[(&str, &str, &[&str])] = &[
     ("policies", "UPDATE policies SET name = 'a' WHERE name = 'app'", &["meta"]),
     ("meta", "UPDATE meta SET tokens_since = tokens_since + 1", &["meta"]),
     ("claims", "UPDATE claims SET fence = fence + 1", &["locks"]),
+    ("authors", "DELETE FROM authors", &[]),
 ];
 
 #[tokio::test]

@@ -39,6 +39,7 @@ async fn a_file_of_every_version_since_the_first_is_opened_and_gone_on_with() {
         (10, include_str!("version-10.sql")),
         (11, include_str!("version-11.sql")),
         (12, include_str!("version-12.sql")),
+        (13, include_str!("version-13.sql")),
     ];
     assert_eq!(FILES.len(), STEPS.len(), "there is a file of every version");
     for (of, sql) in FILES {

@@ -289,7 +289,7 @@ fn apply(
     entries: &[ChosenEntry],
 ) -> (ExecutionReport, BTreeMap<Revision, Vec<String>>) {
     let report = Run::new(entries.to_vec()).apply(state);
-    let KeyRows { restored: _, versions, ranges, leases } = state.take_rows().keys;
+    let KeyRows { versions, ranges, leases, restored: _, authors: _ } = state.take_rows().keys;
     let mut changed: BTreeMap<_, Vec<String>> =
         ranges.iter().map(|range| (range.revision, Vec::new())).collect();
     changed.extend(leases.iter().map(|ended| (ended.revision, Vec::new())));

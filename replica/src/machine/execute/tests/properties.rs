@@ -108,7 +108,7 @@ impl Database {
         };
         let rows = state.take_rows();
         let Rows { keys, answers, leases, locks, access } = rows;
-        let KeyRows { restored: _, versions, ranges, leases: ended } = keys;
+        let KeyRows { versions, ranges, leases: ended, restored: _, authors: _ } = keys;
         write(&mut self.leases, leases);
         write(&mut self.claims, locks);
         write(&mut self.tokens, access.tokens);
