@@ -11,8 +11,9 @@ import { follow, latest } from "./poll.js";
 import { link } from "./routes.js";
 import { number, shown } from "./text.js";
 
-/** Events that are shown below the picture. */
+/** Events that are shown below the picture, of those that do not come of every write. */
 const SHOWN_EVENTS = 5;
+const ROUTINE = ["trim", "compact"];
 
 const TILES = [
   ["leader", "Leader", "The coordinator that proposes values for slots; where there is none, writes wait.", (state) => state.cluster.leader?.coordinator ?? "none"],
@@ -45,8 +46,9 @@ function happenings() {
   const none = empty("Nothing has happened yet.");
   const element = h("section", { class: "panel", "aria-label": "What happened last" }, h("h2", null, "What happened last"), h("table", { class: "happened" }, body), none, h("p", { class: "note" }, h("a", { href: link("events") }, "All events")));
   const end = followEvents(({ events }) => {
-    put(body, events.slice(0, SHOWN_EVENTS).map(row));
-    none.hidden = events.length > 0;
+    const told = events.filter(({ type }) => !ROUTINE.includes(type)).slice(0, SHOWN_EVENTS);
+    put(body, told.map(row));
+    none.hidden = told.length > 0;
   });
   return { element, end };
 }

@@ -100,7 +100,7 @@ function verdict(whole) {
     "div",
     { class: "card", id: "decision" },
     h("p", null, "Slot ", h("a", { href: link("log", { slot }) }, number(slot)), ` was chosen at ballot ${ballot}, which ${leader} leads: ${quorum} of ${count(acceptors, "acceptor")} are a majority. `, chosenAfter === null ? null : `Its vote was heard after ${ms(chosenAfter)}.`, others > 0 ? ` ${count(others, "acceptor")} was asked a moment later, with what came next.` : null),
-    table("Votes", VOTES, rank),
+    table("Votes", VOTES, rank, "cards"),
     h("h3", null, "Had one been down"),
     h("ul", { class: "plain", id: "instead" }, instead),
   );

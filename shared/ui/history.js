@@ -49,7 +49,7 @@ export async function historyOf(key, below = Number.MAX_SAFE_INTEGER) {
   const next = rows.length > PAGE ? button("Older", () => into(more, () => historyOf(key, rows[PAGE - 1][0]))) : null;
   return [
     h("h3", null, "History"),
-    table("History", COLUMNS, shownRows),
+    table("History", COLUMNS, shownRows, "cards"),
     meanings(...COLUMNS),
     h("p", { class: "note" }, h("a", { href: link("rollback", { prefix: key, revision: rows[0][0] - 1 }) }, "Roll back"), " takes all keys that begin so back to a revision."),
     place,
