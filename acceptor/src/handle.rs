@@ -1,7 +1,7 @@
 //! The way to the writer for everyone else: a bounded queue in, and a snapshot of what is
 //! on disk out.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shared::byte_budget::{BudgetSpent, ByteBudget, ByteShare};
 use shared::ids::{AcceptorId, Ballot, ClusterId, Draw, Slot};
@@ -81,6 +81,14 @@ impl<R> Answer<R> {
     }
 }
 
+/// How often the log was written to and synced since the process started, and how long that
+/// took in all: of two looks, how long a sync takes between them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Syncs {
+    pub(crate) count: u64,
+    pub(crate) time: Duration,
+}
+
 /// The acceptor as far as it is on disk. Quorum reads rest on it: a vote is here before
 /// anyone is told of it.
 #[derive(Clone, Debug)]
@@ -98,6 +106,7 @@ pub(crate) struct Durable {
     pub(crate) vote_bytes: usize,
     pub(crate) log_bytes: u64,
     pub(crate) log_segments: usize,
+    pub(crate) syncs: Syncs,
     /// When it last heard from a leader: an accept at the promised ballot, a promise, or
     /// its own start.
     pub(crate) heard: Instant,
@@ -124,6 +133,7 @@ impl Durable {
             vote_bytes: 0,
             log_bytes: 0,
             log_segments: 0,
+            syncs: Syncs::default(),
             heard: now,
             estranged: None,
             estranged_in: None,

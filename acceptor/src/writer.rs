@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Span, error, info};
 
 use crate::acceptor::{AcceptError, Acceptor, Limits, Malformed, Persisted, Record};
-use crate::handle::{Answer, Durable, Handle, Job, QUEUE_REQUESTS};
+use crate::handle::{Answer, Durable, Handle, Job, QUEUE_REQUESTS, Syncs};
 use crate::log::disk::{Disk, DiskError};
 use crate::log::error::LogError;
 use crate::log::{Log, Options};
@@ -64,6 +64,7 @@ pub(crate) fn start(
         full_since: None,
         space_retry: options.space_retry,
         measured,
+        syncs: Syncs::default(),
         said: Seldom::new(),
     };
     let spawned = thread::Builder::new().name("log".to_owned()).spawn(move || {
@@ -90,6 +91,7 @@ struct Writer {
     /// For how long that counts.
     space_retry: Duration,
     measured: Measured,
+    syncs: Syncs,
     /// What no correct coordinator sends is logged now and then.
     said: Seldom,
 }
@@ -266,10 +268,10 @@ impl Writer {
         drop(syncing);
         match flushed {
             Ok(()) => {
-                self.publish();
                 if bytes > 0 {
-                    self.measured.synced(bytes, self.group.len(), began.elapsed());
+                    self.synced(bytes, began.elapsed());
                 }
+                self.publish();
                 let proof = Persisted::assert_synced();
                 self.group.drain(..).for_each(|waiting| waiting.answer(proof));
                 Ok(Flushed::Synced)
@@ -295,11 +297,18 @@ impl Writer {
         self.group.iter().filter_map(|waiting| waiting.sync_span(bytes, requests)).collect()
     }
 
+    fn synced(&mut self, bytes: usize, took: Duration) {
+        self.syncs.count += 1;
+        self.syncs.time += took;
+        self.measured.synced(bytes, self.group.len(), took);
+    }
+
     fn publish(&mut self) {
         let LastHeard { leader, stranger } = std::mem::take(&mut self.heard);
         self.published.send_modify(|durable| {
             durable.update(&self.acceptor);
             (durable.log_bytes, durable.log_segments) = (self.log.bytes(), self.log.segments());
+            durable.syncs = self.syncs;
             durable.heard = leader.unwrap_or(durable.heard);
             if let Some((at, of)) = stranger {
                 (durable.estranged, durable.estranged_in) = (Some(at), Some(of));

@@ -43,8 +43,8 @@ function untraced() {
  *
  * `poll` says that nobody asked for it: it is not traced.
  */
-export async function ask(method, path, { headers = {}, body, timeoutMs = TIMEOUT_MS, poll = false, signal } = {}) {
-  const limit = AbortSignal.timeout(timeoutMs + SLACK_MS);
+export async function ask(method, path, { headers = {}, body, timeoutMs = TIMEOUT_MS, slackMs = SLACK_MS, poll = false, signal } = {}) {
+  const limit = AbortSignal.timeout(timeoutMs + slackMs);
   const options = {
     method,
     body,
@@ -57,7 +57,7 @@ export async function ask(method, path, { headers = {}, body, timeoutMs = TIMEOU
   try {
     response = await fetch(path, options);
   } catch (error) {
-    const why = error.name === "TimeoutError" ? `nothing within ${(timeoutMs + SLACK_MS) / 1000} s` : error.message;
+    const why = error.name === "TimeoutError" ? `nothing within ${(timeoutMs + slackMs) / 1000} s` : error.message;
     throw new Problem({ title: "No answer", detail: `${location.host} did not answer: ${why}`, outcome: method === "GET" ? null : "unknown" });
   }
   if (!response.ok) throw await problemOf(response);

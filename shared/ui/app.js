@@ -1,9 +1,10 @@
 // The frame of the page: which view is shown, how the cluster is, which colours.
 
 import { h, put, say } from "./dom.js";
+import { startEvents } from "./live.js";
 import { problemBox } from "./parts.js";
 import { follow, start } from "./poll.js";
-import { go, here, link } from "./routes.js";
+import { here, link } from "./routes.js";
 import * as cluster from "./cluster.js";
 import * as events from "./events.js";
 import * as way from "./follow.js";
@@ -55,6 +56,7 @@ function show() {
     if (anchor.dataset.view === view) anchor.setAttribute("aria-current", "page");
     else anchor.removeAttribute("aria-current");
   }
+  document.querySelector("#nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   try {
     const opened = module.open(root, params);
     current = { view, ...(typeof opened === "function" ? { close: opened } : opened) };
@@ -107,6 +109,7 @@ setUpTheme();
 token.setUp(document.getElementById("token"), document.getElementById("token-form"), () => {
   current?.close?.();
   current = null;
+  startEvents();
   show();
 });
 follow(tellHealth);
@@ -115,6 +118,6 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-if (location.hash === "") go("cluster");
 show();
 start();
+startEvents();

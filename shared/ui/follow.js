@@ -2,7 +2,7 @@
 
 import { ask, Problem } from "./api.js";
 import { h, put } from "./dom.js";
-import { badge, button, empty, field, heading, into, table } from "./parts.js";
+import { badge, button, empty, field, heading, into, meanings, table } from "./parts.js";
 import { go, link } from "./routes.js";
 import { decision, steps, trace, without } from "./spans.js";
 import { count, number, shown } from "./text.js";
@@ -27,6 +27,16 @@ const MEANS = {
   "acceptor.sync": "its vote is on disk before it is told",
   "replica.execute": "the slot is executed here",
 };
+
+const STEPS = [
+  ["After", "How long after the first step this one began, by the clocks of both hosts."],
+  ["Took", "How long it took; a step that is drawn in is part of the one above it."],
+  "",
+  "Service",
+  "Step",
+  "",
+];
+const VOTES = ["Acceptor", ["Its vote was heard after", "How long after the leader gave the value a slot it had this acceptor's vote, on disk there."], ""];
 
 /** What of a span is shown, and by which word. */
 const SHOWN = [
@@ -67,7 +77,7 @@ function waterfall(whole) {
     h("span", { class: "step", title: MEANS[span.name] ?? null }, "  ".repeat(depth), shown(span.name, { limit: 64 })),
     [MEANS[span.name] ? h("span", { class: "note" }, `${MEANS[span.name]} `) : null, said(span), span.failed ? badge("failed", "bad") : null],
   ]);
-  return table("Steps", ["After", "Took", "", "Service", "Step", ""], rows);
+  return [table("Steps", STEPS, rows, "cards"), meanings(...STEPS, ...VOTES)];
 }
 
 /** Who voted when, and what would have been, had one acceptor been down. */
@@ -90,7 +100,7 @@ function verdict(whole) {
     "div",
     { class: "card", id: "decision" },
     h("p", null, "Slot ", h("a", { href: link("log", { slot }) }, number(slot)), ` was chosen at ballot ${ballot}, which ${leader} leads: ${quorum} of ${count(acceptors, "acceptor")} are a majority. `, chosenAfter === null ? null : `Its vote was heard after ${ms(chosenAfter)}.`, others > 0 ? ` ${count(others, "acceptor")} was asked a moment later, with what came next.` : null),
-    table("Votes", ["Acceptor", "Its vote was heard after", ""], rank),
+    table("Votes", VOTES, rank, "cards"),
     h("h3", null, "Had one been down"),
     h("ul", { class: "plain", id: "instead" }, instead),
   );

@@ -5,12 +5,22 @@ import { viewer } from "./bytes.js";
 import { diffOf } from "./diff.js";
 import { h } from "./dom.js";
 import * as kv from "./kv.js";
-import { badge, button, empty, into, table } from "./parts.js";
+import { badge, button, empty, into, meanings, table } from "./parts.js";
 import { link } from "./routes.js";
 import { number, size } from "./text.js";
 
 /** Changes on a page. */
 const PAGE = 50;
+
+const COLUMNS = [
+  ["Revision", "The revision of the mutation; the state at any of them can be read, as long as history is kept."],
+  "Change",
+  ["Version", "How often the key had been written since it was created, this write counted."],
+  ["Size", "The length of the value."],
+  ["Lease", "The lease that the key went with from then on."],
+  ["By", "Who wrote it: a token's accessor, or the name in a certificate."],
+  "",
+];
 
 const QUERY = `SELECT revision, change, version, lease, length(bytes), coalesce(subject, by) FROM history
   WHERE key = ? AND revision < ? ORDER BY revision DESC LIMIT ${PAGE + 1}`;
@@ -41,7 +51,8 @@ export async function historyOf(key, below = Number.MAX_SAFE_INTEGER) {
   const next = rows.length > PAGE ? button("Older", () => into(more, () => historyOf(key, rows[PAGE - 1][0]))) : null;
   return [
     h("h3", null, "History"),
-    table("History", ["Revision", "Change", "Version", "Size", "Lease", "By", ""], shownRows),
+    table("History", COLUMNS, shownRows, "cards"),
+    meanings(...COLUMNS),
     h("p", { class: "note" }, h("a", { href: link("rollback", { prefix: key, revision: rows[0][0] - 1 }) }, "Roll back"), " takes all keys that begin so back to a revision."),
     place,
     next,

@@ -35,16 +35,20 @@ export function keyPanel(place, key, prefix, changed) {
   const [body, below] = [h("div"), h("div")];
   const close = h("a", { class: "button quiet", href: link("keys", { prefix }), "aria-label": "Close" }, "×");
   put(place, h("div", { class: "side-head" }, h("h2", null, shown(key)), close), body, below);
+  const edited = (item) => {
+    put(below, editor({ key, item, prefix, onwritten: changed, oncancel: () => put(below) }));
+    below.querySelector("textarea").focus();
+  };
   const renew = () => {
     put(below);
     into(body, async () => {
       const item = await kv.read(key);
       const past = button("History", () => into(below, () => historyOf(key)), { id: "history" });
       if (item === null) {
-        const create = button("Put it", () => put(below, editor({ key, prefix, onwritten: changed, oncancel: () => put(below) })), { class: "primary" });
+        const create = button("Put it", () => edited(null), { class: "primary" });
         return [empty("There is no such key now."), h("div", { class: "bar" }, create, past)];
       }
-      const edit = button("Edit", () => put(below, editor({ key, item, prefix, onwritten: changed, oncancel: () => put(below) })), { class: "primary", id: "edit" });
+      const edit = button("Edit", () => edited(item), { class: "primary", id: "edit" });
       const slot = button("Slot that wrote it", () => into(below, async () => go("log", { slot: await slotOf(item.revision), key })), { id: "slot" });
       const remove = button("Delete", () => askToDelete(below, item, changed), { class: "danger", id: "delete" });
       const watch = h("a", { class: "button", href: link("watch", { key }) }, "Watch");

@@ -2,7 +2,7 @@
 
 import { get, parameters } from "./api.js";
 import { h, put } from "./dom.js";
-import { badge, button, empty, heading, into, problemBox, table } from "./parts.js";
+import { badge, button, empty, heading, into, meanings, problemBox, table } from "./parts.js";
 import { link } from "./routes.js";
 import { number, shown, span } from "./text.js";
 
@@ -11,8 +11,21 @@ const EVERY_MS = 2000;
 /** Of each that are shown. */
 const PAGE = 200;
 
+const LOCKS = [
+  "Lock",
+  ["Held by lease", "The lease whose holder has the lock; the lock goes when it ends."],
+  ["Fence", "The revision at which it was taken: a mutation that names it is executed only as long as that holds."],
+  ["Waiting", "How many others have asked for it, and get it in that order."],
+];
+const LEASES = [
+  ["Lease", "Its number; choose it to see the keys that go with it."],
+  ["Granted for", "How long it lasts if it is not renewed."],
+  ["Left", "What is left of it in replicated time, which only grows by what is in the log."],
+  ["Holds", "The locks that go when it ends."],
+];
+
 function remaining({ remaining_ms: left, ttl_ms: all }) {
-  return h("div", { class: "left", title: "What is left of it in replicated time, if it is not renewed." }, h("meter", { min: 0, max: all, value: left, low: all / 4, "aria-label": "Remaining time" }), ` ${span(left)}`);
+  return h("div", { class: "left" }, h("meter", { min: 0, max: all, value: left, low: all / 4, "aria-label": "Remaining time" }), ` ${span(left)}`);
 }
 
 async function details(id) {
@@ -38,15 +51,15 @@ export function open(root, params) {
       const lockRows = held.items.map((lock) => [shown(lock.name), opener(lock.lease), number(lock.fence), lock.waiters > 0 ? badge(`${lock.waiters} waiting`, "warn") : "nobody"]);
       const leaseRows = granted.items.map((lease) => [opener(lease.id), span(lease.ttl_ms), remaining(lease), held.items.filter((lock) => lock.lease === lease.id).map((lock) => h("span", { class: "pair" }, shown(lock.name)))]);
       const more = (answer) => (answer.next ? h("p", { class: "note" }, `Only the first ${PAGE} are shown.`) : null);
-      put(locks, held.items.length > 0 ? table("Locks", ["Lock", "Held by lease", "Fence", "Waiting"], lockRows) : empty("Nobody holds a lock."), more(held));
-      put(leases, granted.items.length > 0 ? table("Leases", ["Lease", "Granted for", "Left", "Holds"], leaseRows) : empty("There are no leases."), more(granted));
+      put(locks, held.items.length > 0 ? table("Locks", LOCKS, lockRows, "cards") : empty("Nobody holds a lock."), more(held));
+      put(leases, granted.items.length > 0 ? table("Leases", LEASES, leaseRows, "cards") : empty("There are no leases."), more(granted));
       if (focused) root.querySelector(`[data-lease="${focused}"]`)?.focus();
     } catch (error) {
       if (!ended) put(locks, problemBox(error));
     }
     if (!ended) timer = setTimeout(renew, EVERY_MS);
   };
-  put(root, heading("Leases and locks", "A lock is held by one lease at a time; keys and locks go when their lease ends."), h("h2", null, "Locks"), locks, h("h2", null, "Leases"), leases, one);
+  put(root, heading("Leases and locks", "A lock is held by one lease at a time; keys and locks go when their lease ends."), h("h2", null, "Locks"), locks, h("h2", null, "Leases"), leases, meanings(...LOCKS, ...LEASES), one);
   if (picked) pick(picked);
   renew();
   return () => {

@@ -30,7 +30,7 @@ function traced(id) {
 }
 
 function line(name, value, sentence) {
-  return [h("dt", { title: sentence }, name), h("dd", null, value)];
+  return [h("dt", null, name), h("dd", null, h("span", { class: "figure" }, value), h("span", { class: "note" }, sentence))];
 }
 
 function slot(entry, { before, isOpen, key }) {
@@ -44,7 +44,7 @@ function slot(entry, { before, isOpen, key }) {
     h("summary", null, h("span", { class: "number" }, number(entry.slot)), badge(entry.kind, entry.kind === "batch" ? "good" : entry.kind === "view" ? "lead" : ""), what, h("span", { class: "gap" }), chain, h("code", { class: "small" }, entry.hash.slice(0, 12))),
     h(
       "dl",
-      { class: "terms" },
+      { class: "facts" },
       line("epoch", entry.epoch === null ? "–" : number(entry.epoch), "The number of the view that it belongs to."),
       line("ballot", `${entry.ballot.round} of ${entry.ballot.coordinator}`, "The ballot at which it was chosen, and whose that is."),
       line("revision", number(entry.revision), "The revision of the state after it was executed."),

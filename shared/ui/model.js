@@ -1,4 +1,7 @@
-// What is known of the cluster, from one answer of `GET /v1/cluster` to the next: pure.
+// What is known of the cluster, from one answer of `GET /v1/cluster` and one event to the
+// next: pure.
+
+import { counted, UNCOUNTED } from "./rates.js";
 
 /** How long a service that is not listed any more is shown as gone, in milliseconds. */
 const REMEMBER_MS = 60_000;
@@ -11,30 +14,38 @@ export const KINDS = [
 ];
 
 /** The state before anything was heard. */
-export const NOTHING = { at: null, cluster: null, services: new Map(), error: null };
+export const NOTHING = { at: null, cluster: null, services: new Map(), rates: UNCOUNTED, flows: [], error: null };
 
 /** The state after an answer. `now` is in milliseconds and never goes back. */
 export function answered(before, cluster, now) {
   const isSame = before.cluster?.cluster_id === cluster.cluster_id;
-  const [known, seconds] = [isSame ? before.services : new Map(), (now - before.at) / 1000];
-  const services = new Map();
+  const [known, services] = [isSame ? before.services : new Map(), new Map()];
   for (const [list, kind] of KINDS) {
     for (const said of cluster[list]) {
       const id = said.id ?? said.url;
-      const last = known.get(id);
-      services.set(id, { ...said, id, kind, isListed: true, seenAt: said.healthy ? now : (last?.seenAt ?? null), rate: rate(last?.requests, said.requests, seconds) });
+      services.set(id, { ...said, id, kind, isListed: true, seenAt: said.healthy ? now : (known.get(id)?.seenAt ?? null) });
     }
   }
   for (const [id, last] of known) {
     const isRemembered = last.seenAt !== null && now - last.seenAt < REMEMBER_MS;
-    if (!services.has(id) && isRemembered) services.set(id, { ...last, healthy: false, isListed: false, rate: null });
+    if (!services.has(id) && isRemembered) services.set(id, { ...last, healthy: false, isListed: false });
   }
-  return { at: now, error: null, services, cluster: isSame ? newest(before.cluster, cluster) : cluster, flows: flows(known, services, seconds) };
+  const rates = counted(isSame ? before.rates : UNCOUNTED, cluster, now);
+  return { at: now, error: null, services, rates, flows: flows(services, rates), cluster: isSame ? newest(before.cluster, cluster) : cluster };
 }
 
 /** The state after no answer. */
 export function failed(before, error) {
   return { ...before, error };
+}
+
+/** The state after an event: who leads and who is primary is known before anybody is asked. */
+export function heard(before, { type, data }) {
+  if (before.cluster === null) return before;
+  const told = { ...before.cluster };
+  if (type === "leader" && data.coordinator !== null) told.leader = { coordinator: data.coordinator, url: data.url, ballot: data.ballot };
+  if (type === "view") told.view = { epoch: data.epoch, primary: data.primary, backups: data.backups };
+  return { ...before, cluster: newest(before.cluster, told) };
 }
 
 /** Each answer is another replica's, which may not have heard yet what the last one knew. */
@@ -49,19 +60,12 @@ function newest(before, cluster) {
   };
 }
 
-/** How many a second; unknown after a restart. */
-function rate(before, now, seconds) {
-  if (typeof before !== "number" || typeof now !== "number" || !(seconds > 0) || now < before) return null;
-  return (now - before) / seconds;
-}
-
-/** Requests a second from each balancer to each replica. */
-function flows(known, services, seconds) {
+/** What each balancer sends to each replica, with requests a second. */
+function flows(services, rates) {
   const found = [];
   for (const balancer of services.values()) {
     for (const to of (balancer.healthy && balancer.endpoints) || []) {
-      const last = known.get(balancer.id)?.endpoints?.find((endpoint) => endpoint.id === to.id);
-      found.push({ from: balancer.id, to: to.id, healthy: to.healthy, isPrimary: balancer.primary === to.id, rate: rate(last?.requests, to.requests, seconds) });
+      found.push({ from: balancer.id, to: to.id, healthy: to.healthy, isPrimary: balancer.primary === to.id, inFlight: to.in_flight, rate: rates.perSecond.get(`sent ${balancer.id} ${to.id}`) });
     }
   }
   return found;

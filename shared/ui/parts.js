@@ -42,29 +42,52 @@ export function button(text, onclick, attributes = {}) {
   return h("button", { type: "button", ...attributes, onclick }, text);
 }
 
-/** A table that scrolls by itself where it is too wide. */
-export function table(caption, columns, rows) {
-  const head = h("tr", null, columns.map((column) => h("th", { scope: "col" }, column)));
-  const body = rows.map((row) => (row instanceof Node ? row : h("tr", null, row.map((cell) => h("td", null, cell)))));
-  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, h("table", null, h("caption", { class: "away" }, caption), h("thead", null, head), h("tbody", null, body)));
+/**
+ * A table that scrolls by itself where it is too wide; with the look `cards` its rows are cards
+ * on a phone. Of a column `[name, sentence]` it says what it is.
+ */
+export function table(caption, columns, rows, look = "") {
+  const [names, sentences] = [columns.map((column) => (Array.isArray(column) ? column[0] : column)), columns.map((column) => (Array.isArray(column) ? column[1] : null))];
+  const head = h("tr", { role: "row" }, names.map((name, at) => h("th", { scope: "col", role: "columnheader", title: sentences[at] }, name)));
+  const cells = (row) => row.map((cell, at) => h("td", { role: "cell", "data-label": typeof names[at] === "string" ? names[at] : null }, Array.isArray(cell) ? h("div", null, cell) : cell));
+  const body = rows.map((row) => (row instanceof Node ? row : h("tr", { role: "row" }, cells(row))));
+  return h("div", { class: `scroll ${look}`, tabindex: 0, role: "region", "aria-label": caption }, h("table", { role: "table" }, h("caption", { class: "away" }, caption), h("thead", { role: "rowgroup" }, head), h("tbody", { role: "rowgroup" }, body)));
+}
+
+/** What the columns of tables are, for those who do not hover: apart from what is shown anew each second. */
+export function meanings(...columns) {
+  const explained = columns.filter(Array.isArray);
+  return h("details", { class: "meanings" }, h("summary", null, "What the columns say"), h("dl", { class: "terms" }, explained.map(([name, sentence]) => [h("dt", null, name), h("dd", null, sentence)])));
 }
 
 /** A number, and one sentence that says what it is: on hover and on focus. */
-export function fact(label, value, sentence) {
-  return h("div", { class: "fact", tabindex: 0 }, h("span", { class: "label" }, label), h("span", { class: "figure" }, value), h("span", { class: "tip", role: "tooltip" }, sentence));
+export function fact(label, value, sentence, look = "") {
+  return h("div", { class: `fact ${look}`, tabindex: 0 }, h("span", { class: "label" }, label), h("span", { class: "figure" }, value), h("span", { class: "tip", role: "tooltip" }, sentence));
 }
 
 export function field(label, input, note) {
   return h("label", { class: "field" }, h("span", null, label), input, note ? h("small", null, note) : null);
 }
 
+/** Goes on from a place that is no control. */
+export function focus(place) {
+  place.tabIndex = -1;
+  place.focus({ preventScroll: true });
+}
+
 /** Runs something, and shows in `place` what it gives, or the problem. */
 export async function into(place, work) {
+  // Whoever pressed what is not there any more goes on from what came of it.
+  const show = (shownNow) => {
+    const hadFocus = place.contains(document.activeElement);
+    put(place, shownNow);
+    if (hadFocus && !place.contains(document.activeElement)) focus(place);
+  };
   place.setAttribute("aria-busy", "true");
   try {
-    put(place, await work());
+    show(await work());
   } catch (error) {
-    put(place, problemBox(error));
+    show(problemBox(error));
   } finally {
     place.removeAttribute("aria-busy");
   }

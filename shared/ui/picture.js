@@ -2,8 +2,10 @@
 // a write goes: balancer, replicas, coordinators, acceptors.
 
 import { s, say } from "./dom.js";
+import { edges, path } from "./edges.js";
 import { shortFacts } from "./facts.js";
-import { isLeader, isPrimary, KINDS, of, standing } from "./model.js";
+import { messages } from "./messages.js";
+import { KINDS, of, standing } from "./model.js";
 import { plain } from "./text.js";
 
 const [WIDE, NODE_HEIGHT, GAP, LINE, HEAD] = [860, 114, 22, 17, 40];
@@ -41,43 +43,6 @@ function layout(state, width) {
   return { places, height: y - 34, isWide: false };
 }
 
-/** Who says what to whom just now. */
-function edges(state) {
-  const [found, replicas, coordinators] = [[], of(state, "replica"), of(state, "coordinator")];
-  for (const flow of state.flows) {
-    if (flow.healthy) found.push({ ...flow, kind: flow.isPrimary ? "writes" : "reads" });
-  }
-  const primary = replicas.find((service) => service.healthy && isPrimary(state, service));
-  const leader = coordinators.find((service) => isLeader(state, service));
-  if (primary && leader) found.push({ from: primary.id, to: leader.id, kind: "writes" });
-  for (const acceptor of leader ? of(state, "acceptor") : []) {
-    if (acceptor.healthy) found.push({ from: leader.id, to: acceptor.id, kind: "writes" });
-  }
-  for (const backup of primary ? replicas : []) {
-    if (backup !== primary && backup.healthy) found.push({ from: primary.id, to: backup.id, kind: "log" });
-  }
-  return found;
-}
-
-function path(a, b, isWide, isWithin) {
-  if (isWide && isWithin) {
-    const [x, from, to] = [a.x + a.width, a.y + NODE_HEIGHT / 2 + 14, b.y + NODE_HEIGHT / 2 + 14];
-    return `M${x} ${from} C${x + 42} ${from} ${x + 42} ${to} ${x} ${to}`;
-  }
-  if (isWide) {
-    const [x, y, tox, toy] = [a.x + a.width, a.y + NODE_HEIGHT / 2, b.x, b.y + NODE_HEIGHT / 2];
-    const bend = (tox - x) / 2;
-    return `M${x} ${y} C${x + bend} ${y} ${tox - bend} ${toy} ${tox} ${toy}`;
-  }
-  const [x, tox] = [a.x + a.width / 2, b.x + b.width / 2];
-  if (isWithin) {
-    const y = a.y + NODE_HEIGHT;
-    return a.y === b.y ? `M${x} ${y} C${x} ${y + 20} ${tox} ${y + 20} ${tox} ${y}` : `M${x} ${y} L${tox} ${b.y}`;
-  }
-  const [y, toy] = [a.y + NODE_HEIGHT, b.y];
-  return `M${x} ${y} C${x} ${y + 26} ${tox} ${toy - 26} ${tox} ${toy}`;
-}
-
 /** A node, and how it is brought up to date. */
 function node(service, place, onpick) {
   const title = s("title");
@@ -108,6 +73,7 @@ function node(service, place, onpick) {
   const update = (state, now, picked) => {
     const [said, kind] = standing(state, now);
     group.setAttribute("class", `node ${kind}${picked === now.id ? " picked" : ""}`);
+    group.setAttribute("aria-pressed", String(picked === now.id));
     say(word, said);
     for (const [value, each] of lines) say(value, now.healthy ? valueOf(each, now, state) : "–");
     const told = facts.map((each) => `${each.label} ${now.healthy ? each.value(now, state) : "unknown"}`).join(", ");
@@ -120,25 +86,31 @@ function node(service, place, onpick) {
 /** The picture, and how it is brought up to date; drawn anew only where its parts changed. */
 export function picture(onpick) {
   const element = s("svg", { class: "picture", role: "group", "aria-label": "The services of the cluster" });
-  let [drawn, nodes, lines] = ["", new Map(), null];
+  const [lines, moving] = [s("g", { "aria-hidden": "true" }), s("g", { "aria-hidden": "true" })];
+  const send = messages();
+  let [drawn, nodes, at] = ["", new Map(), null];
+  const redraw = (state, width, { places, height }) => {
+    const focused = document.activeElement?.getAttribute?.("data-id");
+    nodes = new Map([...state.services.values()].map((service) => [service.id, node(service, places.get(service.id), onpick)]));
+    element.replaceChildren(lines, moving, ...[...places.keys()].map((id) => nodes.get(id).group));
+    for (const [name, value] of [["viewBox", `0 0 ${width} ${height}`], ["width", width], ["height", height]]) element.setAttribute(name, value);
+    if (focused !== null && element.isConnected) nodes.get(focused)?.group.focus();
+  };
   const update = (state, width, picked) => {
-    const { places, height, isWide } = layout(state, width);
+    const layed = layout(state, width);
+    const { places, isWide } = layed;
     const key = `${width} ${[...places.keys()].join(" ")}`;
-    if (key !== drawn) {
-      const focused = document.activeElement?.getAttribute?.("data-id");
-      nodes = new Map([...state.services.values()].map((service) => [service.id, node(service, places.get(service.id), onpick)]));
-      lines = s("g", { "aria-hidden": "true" });
-      element.replaceChildren(lines, ...[...places.keys()].map((id) => nodes.get(id).group));
-      for (const [name, value] of [["viewBox", `0 0 ${width} ${height}`], ["width", width], ["height", height]]) element.setAttribute(name, value);
-      drawn = key;
-      if (focused !== null && element.isConnected) nodes.get(focused)?.group.focus();
-    }
+    if (key !== drawn) redraw(state, width, layed);
+    drawn = key;
     for (const [id, { update: renew }] of nodes) renew(state, state.services.get(id), picked);
-    lines.replaceChildren(...edges(state).filter((edge) => places.has(edge.from) && places.has(edge.to)).map((edge) => {
+    const there = edges(state).filter((edge) => places.has(edge.from) && places.has(edge.to)).map((edge) => {
       const isWithin = state.services.get(edge.from).kind === state.services.get(edge.to).kind;
-      const isBusy = edge.rate === undefined || edge.rate === null || edge.rate > 0;
-      return s("path", { class: `edge ${edge.kind}${isBusy ? "" : " still"}`, d: path(places.get(edge.from), places.get(edge.to), isWide, isWithin) });
-    }));
+      return { edge, path: path(places.get(edge.from), places.get(edge.to), { isWide, isWithin, height: NODE_HEIGHT }) };
+    });
+    lines.replaceChildren(...there.map(({ edge, path: d }) => s("path", { class: `edge ${edge.kind}${edge.isBusy ? "" : " still"}`, d })));
+    // What was counted once is shown once.
+    if (state.rates.at !== at) send(moving, there.filter(({ edge }) => edge.isBusy));
+    at = state.rates.at;
   };
   return { element, update };
 }

@@ -1,32 +1,57 @@
-// Asks for the state of the cluster, again and again while somebody looks.
+// The state of the cluster, while somebody looks: asked for each second, for the numbers, and
+// at once when an event says that something has changed.
 
 import { get } from "./api.js";
-import { answered, failed, NOTHING } from "./model.js";
+import { followEvents } from "./live.js";
+import { answered, failed, heard, NOTHING } from "./model.js";
 
 const EVERY_MS = 1000;
 
-/** Shorter than two seconds with what the page waits on top: what fails is seen soon. */
-const TIMEOUT_MS = 1200;
+/** After an event, in milliseconds: several come together. */
+const SOON_MS = 100;
+
+/** With what the page waits on top, less than two seconds: what fails is seen soon. */
+const [TIMEOUT_MS, SLACK_MS] = [1200, 500];
+
+/** Events that change what the picture shows. */
+const CHANGING = ["leader", "view", "member", "roster", "warning"];
 
 const listeners = new Set();
 let state = NOTHING;
-let timer = null;
+let [timer, isAsking, isWanted] = [null, false, false];
+
+function tell(next) {
+  state = next;
+  for (const listener of [...listeners]) listener(state);
+}
 
 async function poll() {
-  timer = null;
+  [timer, isAsking, isWanted] = [null, true, false];
   const began = performance.now();
+  let next;
   try {
-    const cluster = await get("/v1/cluster", { poll: true, timeoutMs: TIMEOUT_MS });
-    state = answered(state, cluster, performance.now());
+    const cluster = await get("/v1/cluster", { poll: true, timeoutMs: TIMEOUT_MS, slackMs: SLACK_MS });
+    next = answered(state, cluster, performance.now());
   } catch (error) {
-    state = failed(state, error);
+    next = failed(state, error);
   }
-  for (const listener of [...listeners]) listener(state);
-  if (!document.hidden) timer = setTimeout(poll, Math.max(0, EVERY_MS - (performance.now() - began)));
+  isAsking = false;
+  tell(next);
+  const pause = isWanted ? SOON_MS : Math.max(0, EVERY_MS - (performance.now() - began));
+  if (!document.hidden) timer = setTimeout(poll, pause);
+}
+
+function happened(event) {
+  if (!CHANGING.includes(event.type)) return;
+  tell(heard(state, event));
+  isWanted = true;
+  if (timer === null) return;
+  clearTimeout(timer);
+  timer = setTimeout(poll, SOON_MS);
 }
 
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && timer === null) poll();
+  if (!document.hidden && timer === null && !isAsking) poll();
 });
 
 /** Tells of the state now, where there is one, and of each that follows; ends when called. */
@@ -41,5 +66,6 @@ export function latest() {
 }
 
 export function start() {
-  if (timer === null) poll();
+  poll();
+  followEvents((_, event) => event !== null && happened(event));
 }

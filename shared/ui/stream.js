@@ -28,10 +28,11 @@ function reader(stream, tell) {
 }
 
 export class Stream {
-  constructor(path) {
+  /** `last` is the id after which it goes on; null where it begins. */
+  constructor(path, last = null) {
     this.path = path;
     this.readyState = 0;
-    this.last = null;
+    this.last = last;
     this.retry = RETRY_MS;
     this.listeners = new Map();
     this.stop = new AbortController();

@@ -2,20 +2,17 @@
 //! what is stored, and goes on when the primary dies under it.
 
 mod browser;
+mod deaths;
 mod event_source;
-
-use std::time::Instant;
+mod looks;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tests::harness::cluster::{Cluster, Size, eventually};
 use tests::harness::skip::skipped;
 
-use self::browser::{Browser, driver, with_browser};
+use self::browser::{Browser, ENTER, driver, with_browser};
 use crate::synod;
-
-/// The Enter key, as WebDriver has it.
-const ENTER: &str = "\u{e007}";
 
 /// Would run if any of it became markup: as a key and as a value.
 const SCRIPT: &str = "<img src=x onerror=\"window.ran=1\"><script>window.ran=1</script>";
@@ -67,7 +64,12 @@ async fn the_console_shows_the_cluster_and_works_on_it_and_outlives_its_primary(
         follows_a_write(&cluster, browser, &ui).await.context("following")?;
         moves_the_primary(&cluster, browser, &ui).await.context("another primary")?;
         drains_a_replica(&cluster, browser, &ui).await.context("draining")?;
-        outlives_the_primary(&mut cluster, browser, &ui).await.context("another primary")?;
+        looks::says_how_members_change(&cluster, browser, &ui).await.context("joining")?;
+        looks::moves_only_where_wanted(&cluster, browser, &ui).await.context("motion")?;
+        looks::works_by_keyboard(&cluster, browser, &ui).await.context("by keyboard")?;
+        looks::fits_a_phone(browser, &ui).await.context("how it looks")?;
+        deaths::each_is_seen(&mut cluster, browser, &ui).await.context("others die")?;
+        deaths::outlives_the_primary(&mut cluster, browser, &ui).await.context("it dies")?;
         let asked = browser.requests().await?;
         // What a browser does by itself, it does by schemes of its own.
         let is_network = |url: &&String| url.starts_with("http") || url.starts_with("ws");
@@ -326,32 +328,6 @@ async fn shows_what_is_told(cluster: &Cluster, browser: &Browser, ui: &str) -> R
     browser.says("#watch-state", &["live"]).await?;
     put(cluster, "seen/1", SCRIPT).await?;
     browser.says("#events", &["seen/1", "<script>"]).await
-}
-
-async fn outlives_the_primary(cluster: &mut Cluster, browser: &Browser, ui: &str) -> Result<()> {
-    let primary = cluster.primary().await?;
-    // In the same page, which is not loaded anew.
-    let change = "location.hash = arguments[0]";
-    browser.run(change, vec![json!("#/cluster")]).await?;
-    browser.says("#tile-primary", &[&primary]).await?;
-    browser.says("#tile-up", &["9 of 9"]).await?;
-    let killed = Instant::now();
-    cluster.service(&primary).kill()?;
-    browser.says(&format!("[data-id='{primary}'] .word"), &["no answer"]).await?;
-    println!("the picture shows that {primary} is dead after {:?}", killed.elapsed());
-    let next = eventually("another primary", || async {
-        let next = cluster.primary().await?;
-        ensure!(next != primary, "{next}");
-        Ok(next)
-    })
-    .await?;
-    browser.says("#tile-primary", &[&next]).await?;
-    browser.says(&format!("[data-id='{next}'] .word"), &["primary"]).await?;
-    println!("… and that {next} is primary after {:?}", killed.elapsed());
-    put(cluster, "seen/2", "after").await?;
-    browser.go(&format!("{ui}#/keys?prefix=seen%2F&key=seen%2F2")).await?;
-    browser.says(".list tbody", &["seen/1", "seen/2"]).await?;
-    browser.says(".side .value", &["after"]).await
 }
 
 /// A replica's own page is of another origin than the balancer's.

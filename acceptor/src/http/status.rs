@@ -92,6 +92,9 @@ struct AcceptorStatus {
     marks: Marks,
     log_bytes: u64,
     log_segments: usize,
+    /// Since the process started: how often the log was synced, and how long all of that took.
+    syncs: u64,
+    sync_us: u64,
     leader_silent_ms: u64,
     storage: Storage,
 }
@@ -109,6 +112,7 @@ pub(super) fn status(State(service): State<Arc<Service>>) -> Ready<Response> {
         vote_bytes,
         log_bytes,
         log_segments,
+        syncs,
         heard,
         full,
         ..
@@ -127,6 +131,8 @@ pub(super) fn status(State(service): State<Arc<Service>>) -> Ready<Response> {
         marks,
         log_bytes,
         log_segments,
+        syncs: syncs.count,
+        sync_us: u64::try_from(syncs.time.as_micros()).unwrap_or(u64::MAX),
         leader_silent_ms,
         storage: service.storage(full),
     };

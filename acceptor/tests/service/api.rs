@@ -101,12 +101,16 @@ async fn status_says_what_the_acceptor_knows() {
     for counter in ["uptime_ms", "leader_silent_ms", "requests"] {
         assert!(body[counter].take().is_u64(), "{counter}");
     }
+    // The vote was synced before it was told.
+    for counter in ["syncs", "sync_us"] {
+        assert!(body[counter].take().as_u64() > Some(0), "{counter}");
+    }
     let roster = roster_of(acceptor);
     let expected = json!({
         "service": "acceptor", "id": "acceptor-7", "version": env!("CARGO_PKG_VERSION"), "pid": process.child.id(),
         "uptime_ms": null, "requests": null, "leader_silent_ms": null, "acceptor": acceptor, "cluster_id": roster.cluster(), "roster": roster,
         "promised": ballot(1), "votes": 1, "vote_bytes": 131, "voted_below": 1, "chosen_below": 0, "trimmed_below": 0,
-        "log_bytes": 16 << 20, "log_segments": 1,
+        "log_bytes": 16 << 20, "log_segments": 1, "syncs": null, "sync_us": null,
         "messages_version": shared::wire::VERSION, "follows_acceptors": true, "other_versions": [],
         "succession": null, "has_left": false, "storage": "writable",
     });

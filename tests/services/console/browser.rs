@@ -15,6 +15,11 @@ use url::Url;
 /// Where distributions put the one that drives Chromium.
 const DRIVERS: [&str; 2] = ["/usr/bin/chromedriver", "/usr/lib/chromium/chromedriver"];
 
+/// Keys, as WebDriver has them.
+pub(super) const TAB: &str = "\u{e004}";
+pub(super) const ENTER: &str = "\u{e007}";
+pub(super) const ESCAPE: &str = "\u{e00c}";
+
 /// The pages of a browser.
 pub(super) struct Browser {
     page: Client,
@@ -31,6 +36,20 @@ impl WebDriverCompatibleCommand for Logged {
 
     fn method_and_body(&self, _: &Url) -> (http::Method, Option<String>) {
         (http::Method::POST, Some(json!({"type": self.0}).to_string()))
+    }
+}
+
+/// Asks what only the developer tools of Chromium can do.
+#[derive(Debug)]
+struct Devtools(Value);
+
+impl WebDriverCompatibleCommand for Devtools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.0.to_string()))
     }
 }
 
@@ -131,6 +150,17 @@ impl Browser {
         let script = "document.querySelector(arguments[0]).focus()";
         self.run(script, vec![json!(selector)]).await?;
         Ok(self.page.active_element().await?.send_keys(keys).await?)
+    }
+
+    /// Presses keys where the focus is.
+    pub(super) async fn type_keys(&self, keys: &str) -> Result<()> {
+        Ok(self.page.active_element().await?.send_keys(keys).await?)
+    }
+
+    /// Has the browser be another one: smaller, darker, calmer.
+    pub(super) async fn devtools(&self, command: &str, params: Value) -> Result<()> {
+        self.page.issue_cmd(Devtools(json!({"cmd": command, "params": params}))).await?;
+        Ok(())
     }
 
     /// What the console of the browser says since it was asked last: errors of scripts and

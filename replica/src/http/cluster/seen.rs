@@ -33,6 +33,8 @@ fn fields(service: Service) -> &'static [&'static str] {
             "votes",
             "vote_bytes",
             "log_bytes",
+            "syncs",
+            "sync_us",
             "leader_silent_ms",
             "storage",
         ],
