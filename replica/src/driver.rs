@@ -121,7 +121,7 @@ pub(crate) fn spawn(
         watch::channel(parts.writer.access().cloned().unwrap_or_default());
     let said = Said { published: publish, access: publish_access };
     let running = tokio::spawn(async move {
-        let result = driver.run(parts, message_queue, said, stop).await;
+        let result = Box::pin(driver.run(parts, message_queue, said, stop)).await;
         ending.cancel();
         result
     });

@@ -159,7 +159,8 @@ async fn transfers_lose_and_make_no_money_while_primaries_are_killed() -> Result
         .as_u64()
         .context("a revision")?;
     let replicas = cluster.names("replica");
-    let looked_at = replicas.iter().map(|replica| is_always_whole(&cluster, replica, opened..=last));
+    let looked_at =
+        replicas.iter().map(|replica| is_always_whole(&cluster, replica, opened..=last));
     futures::future::try_join_all(looked_at).await?;
     println!(
         "{} transfers, revisions {opened} to {last}, {KILLS} primaries killed",

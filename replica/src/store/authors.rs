@@ -18,10 +18,10 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::error::{ReadError, StoreError};
 use super::multi_row::MultiRow;
-use super::reader::in_transaction;
 use super::record::counter;
 use super::statements::{Bound, Statements};
 use super::sum::{self, Sum};
+use super::transaction::in_transaction;
 use crate::machine::access::subject::Subject;
 use crate::machine::command::Attribution;
 use crate::machine::keys::AuthorRow;

@@ -68,7 +68,6 @@ fn empty(name: &str, kind: &str, help: &str) -> Metric {
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "no other kinds are made here")]
 fn has_points(metric: &Metric) -> bool {
     match &metric.data {
         Some(metric::Data::Gauge(gauge)) => !gauge.data_points.is_empty(),
@@ -95,7 +94,6 @@ impl<'a> Sample<'a> {
 }
 
 /// Takes a line into the family that it is of.
-#[expect(clippy::wildcard_enum_match_arm, reason = "no other kinds are made here")]
 fn add(metric: &mut Metric, sample: &Sample<'_>, exemplar: Option<Exemplar>, times: Times) {
     let number = |start_time_unix_nano| NumberDataPoint {
         attributes: attributes(sample.labels),
