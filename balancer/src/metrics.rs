@@ -149,12 +149,11 @@ pub(crate) fn expose(metrics: &mut Metrics, endpoints: Arc<Endpoints>, max_waiti
             listed.dedup_by(|one, other| one.member.name == other.member.name);
             listed
         });
-        let (healthy, linearizable, primary, in_flight_limit) = endpoints.read(|pool| {
+        let (healthy, linearizable, primary) = endpoints.read(|pool| {
             (
                 pool.healthy(),
                 pool.able(Intent::Read, To::Take),
                 usize::from(pool.primary().is_some()),
-                pool.max_in_flight(),
             )
         });
         for (name, help, value) in [
@@ -204,11 +203,6 @@ pub(crate) fn expose(metrics: &mut Metrics, endpoints: Arc<Endpoints>, max_waiti
             let each = listed.iter().map(|endpoint| (endpoint.member.name.as_str(), of(endpoint)));
             scrape.gauges(name, help, "endpoint", each)?;
         }
-        scrape.gauge(
-            "synod_balancer_endpoint_in_flight_limit",
-            "How many may be in flight at each replica",
-            in_flight_limit,
-        )?;
         let counters: [(&str, &str, OfEndpoint); 5] = [
             (
                 "synod_balancer_endpoint_ejections_total",
@@ -244,8 +238,13 @@ pub(crate) fn expose(metrics: &mut Metrics, endpoints: Arc<Endpoints>, max_waiti
     });
 }
 
-/// How reads are shared out, and what is left for sending more than clients do.
+/// How reads are shared out, how many at once, and what is left for sending more than clients do.
 fn expose_choice(scrape: &mut Scrape<'_>, pool: &Pool) -> fmt::Result {
+    scrape.gauge(
+        "synod_balancer_endpoint_in_flight_limit",
+        "How many may be in flight at each replica",
+        pool.max_in_flight(),
+    )?;
     let names = Policy::ALL.map(Policy::as_str);
     scrape.state(
         "synod_balancer_policy",

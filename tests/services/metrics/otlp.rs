@@ -71,9 +71,9 @@ impl Collector {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_gets_the_counters_and_histograms_of_every_service() -> Result<()> {
     let collector = Collector::default();
-    let url = collector.serve().await?;
+    let endpoint = format!("{}/v1/metrics", collector.serve().await?);
     let env = [
-        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", &*format!("{url}/v1/metrics")),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", endpoint.as_str()),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-scope=a%20b"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "200"),
     ];
@@ -93,7 +93,7 @@ async fn a_collector_gets_the_counters_and_histograms_of_every_service() -> Resu
             let seconds = collector.metric(&service, "synod_http_request_duration_seconds")?;
             let metric::Data::Histogram(seconds) = seconds else { panic!("{seconds:?}") };
             for point in &seconds.data_points {
-                let buckets = (point.bucket_counts.len(), point.bucket_counts.iter().sum());
+                let buckets = (point.bucket_counts.len(), point.bucket_counts.iter().sum::<u64>());
                 ensure!(buckets == (point.explicit_bounds.len() + 1, point.count), "{point:?}");
                 ensure!(point.start_time_unix_nano < point.time_unix_nano, "{point:?}");
             }
