@@ -22,6 +22,12 @@ use crate::replica::event::Weighed;
 /// is not begun.
 const AT_ONCE: u64 = 256;
 
+/// What is weighed at once is to be less than one of so many parts of what may be history
+/// anyway, so that no more is dropped than has to be: fewer versions, where they are long.
+const STRETCHES: u64 = 64;
+/// It need not be less than this, in bytes.
+const SHORT_STRETCH: u64 = 64 << 10;
+
 /// The last of the versions that are weighed at once, where there are as many.
 const LAST: &str = "SELECT revision, key FROM versions \
     WHERE (revision, key) >= (?1, ?2) AND revision <= ?3 \
@@ -49,14 +55,17 @@ pub(super) struct Weighing {
     looked_at: Revision,
     /// Whether to go on at once.
     is_under_way: bool,
+    /// So many versions are weighed at once, …
     at_once: u64,
+    /// … and at most so many.
+    most_at_once: u64,
 }
 
 impl Weighing {
     pub(super) fn new(above: Option<u64>) -> Self {
         let next = (Revision(0), Vec::new());
         let (looked_at, is_under_way) = (Revision(0), true);
-        Self { above, next, looked_at, is_under_way, at_once: AT_ONCE }
+        Self { above, next, looked_at, is_under_way, at_once: AT_ONCE, most_at_once: AT_ONCE }
     }
 
     /// Whether something may be to be weighed of a state of this revision.
@@ -73,7 +82,7 @@ impl Weighing {
     /// Has fewer versions weighed at once.
     #[cfg(test)]
     pub(super) fn at_once(&mut self, versions: u64) {
-        self.at_once = versions;
+        (self.at_once, self.most_at_once) = (versions, versions);
     }
 
     /// Weighs some versions, unless the database is too small. No deletion of many may be left
@@ -86,19 +95,28 @@ impl Weighing {
         let newest = row.meta.revision;
         let database_bytes = used_bytes(connection).await?;
         self.looked_at = newest;
-        if self.above.is_none_or(|above| database_bytes <= above) {
+        let Some(above) = self.above.filter(|above| database_bytes > *above) else {
             self.is_under_way = false;
             return Ok(None);
-        }
+        };
         // What is dropped already counts no more.
         let dropped = (row.meta.compacted_below.next(), Vec::new());
         self.next = std::mem::take(&mut self.next).max(dropped);
-        let bytes = self.asked(WEIGHT, newest).fetch_one(&mut *connection).await?;
+        let bytes = counter(&self.asked(WEIGHT, newest).fetch_one(&mut *connection).await?, 0)?;
+        let stretch = (above / STRETCHES).max(SHORT_STRETCH);
+        if bytes > stretch && self.at_once > 1 {
+            self.at_once /= 2;
+            self.is_under_way = true;
+            return Ok(None);
+        }
         let last = self.asked(LAST, newest).fetch_optional(connection).await?;
         let last =
             last.map(|row| Ok::<_, StoreError>((Revision(counter(&row, 0)?), row.try_get(1)?)));
         let through = self.follow(last.transpose()?, newest);
-        Ok(Some(Weighed { through, bytes: counter(&bytes, 0)?, database_bytes }))
+        if bytes < stretch / 4 {
+            self.at_once = (2 * self.at_once).min(self.most_at_once);
+        }
+        Ok(Some(Weighed { through, bytes, database_bytes }))
     }
 
     fn asked(

@@ -43,7 +43,11 @@ fn left_of(dir: &Path) -> TempDir {
 
 /// What the next process finds, with all checks of a start; and that it leaves nothing else.
 async fn found(dir: &Path) -> (Meta, [u8; 32]) {
-    store::open(dir, &name("replica-1"), 1).await.unwrap().writer.close().await.unwrap();
+    let store = store::open(dir, &name("replica-1"), 1).await.unwrap();
+    let Store { writer, reader, readers, .. } = store;
+    drop(reader);
+    readers.wait().await;
+    writer.close().await.unwrap();
     let found = inspect(dir, &name("replica-1")).await.unwrap().unwrap();
     let left = fs::read_dir(dir).unwrap().map(|file| file.unwrap().file_name());
     assert_eq!(left.collect::<Vec<_>>(), [FILE]);
