@@ -34,6 +34,7 @@ use shared::places::ClientNetwork;
 use shared::problem::Problem;
 
 use self::forwarded::forwarded_for;
+pub(crate) use self::tokens::ACCESSOR;
 use self::tokens::{Holder, Vouched};
 
 /// The most clients that are remembered apart.

@@ -1,43 +1,41 @@
 //! What the balancer answers itself, and what it passes on.
 
+mod guard;
+mod own;
+
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::middleware::from_fn;
 use axum::routing::get;
-use axum::{Json, Router};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Uri};
 use hyper::body::Body as _;
 use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::service::TowerToHyperService;
-use serde::Serialize;
-use shared::console;
 use shared::discovery::Mixups;
 use shared::events::{self, Events};
-use shared::health::{self, Check};
-use shared::ids::{Epoch, Name, Slot};
 use shared::message::Service;
 use shared::metrics::Metrics;
 use shared::openapi;
 use shared::places::ClientNetwork;
 use shared::problem::{Outcome, Problem};
-use shared::query::refuse_all;
 use shared::server::{Admission, RequestBody, Requests, expose, with_fallbacks};
 use shared::spans::{self, Gather, SpanScope};
-use shared::status::{Identity, Status};
+use shared::status::Identity;
 use shared::telemetry::{self, RequestTrace, Traced};
 use tokio::sync::OwnedSemaphorePermit;
 
+use self::guard::{Asker, Guard};
+use self::own::own_routes;
 use crate::clients::{Client, Clients, Refused};
 use crate::endpoints::Endpoints;
 use crate::openapi::with_own_paths;
 use crate::operator::{self, Operated};
 use crate::operators::Operators;
-use crate::pool::{Endpoint, Health, Intent, Pool, Reads, Role, To};
 use crate::proxy::Proxy;
 
 /// The route that stands in spans for everything that is passed on; the replica's span
@@ -74,6 +72,7 @@ pub(crate) struct OwnService {
 pub(crate) struct Front {
     own: TowerToHyperService<Router>,
     proxy: Arc<Proxy>,
+    guard: Arc<Guard>,
     admission: Admission,
     clients: Arc<Clients>,
     operators: Operators,
@@ -92,6 +91,10 @@ struct Peer {
 enum Answerer {
     /// The balancer, also with 404.
     Balancer,
+    /// The balancer, to whom a replica tells of the cluster, too.
+    Guarded,
+    /// The balancer, to those and to its operator.
+    Shown,
     /// The balancer, whom its operator tells what to do.
     Operated,
     /// A replica.
@@ -101,7 +104,8 @@ enum Answerer {
 /// Replicas answer the client API; what services say to each other is no business of
 /// clients. The path is looked at as it came: a replica decodes nothing but keys, so what
 /// is spelt otherwise is nothing to it either.
-fn answerer_of(method: &Method, path: &str) -> Answerer {
+fn answerer_of(method: &Method, uri: &Uri) -> Answerer {
+    let path = uri.path();
     if path == openapi::PATH {
         return Answerer::Replica;
     }
@@ -109,11 +113,22 @@ fn answerer_of(method: &Method, path: &str) -> Answerer {
     let first = below.split('/').next().unwrap_or_default();
     match first {
         "balancer" if !method.is_safe() => Answerer::Operated,
-        "status" | "replication" | "succession" | "balancer" | "events" | "spans" => {
-            Answerer::Balancer
-        }
+        "balancer" => Answerer::Shown,
+        // Services ask each other for their own.
+        "spans" if asks_for_own_spans(uri.query()) => Answerer::Balancer,
+        "events" | "spans" => Answerer::Guarded,
+        "status" | "replication" | "succession" => Answerer::Balancer,
         _ => Answerer::Replica,
     }
+}
+
+/// Whether it is the spans of this service alone that are asked for. What is encoded may say
+/// otherwise.
+fn asks_for_own_spans(query: Option<&str>) -> bool {
+    let parameters = || query.unwrap_or_default().split('&');
+    let says_so = |parameter: &str| parameter == "of=service";
+    let is_trace = |it: &str| it.starts_with("trace=") && !it.contains(['%', '+']);
+    parameters().any(says_so) && parameters().all(|it| says_so(it) || is_trace(it))
 }
 
 impl Front {
@@ -134,7 +149,8 @@ impl Front {
             .merge(spans::routes(SpanScope::Cluster(gather)))
             .merge(exposed);
         let own = TowerToHyperService::new(with_fallbacks(own));
-        Arc::new(Self { own, proxy, admission, clients, operators, requests })
+        let guard = Guard::new(Arc::clone(&proxy));
+        Arc::new(Self { own, proxy, guard, admission, clients, operators, requests })
     }
 
     /// The service of a client's connection.
@@ -159,13 +175,15 @@ impl Front {
     }
 
     async fn answer(&self, peer: &Peer, request: Request<RequestBody>) -> Response<Body> {
-        let answerer = answerer_of(request.method(), request.uri().path());
+        let answerer = answerer_of(request.method(), request.uri());
         let (parts, body) = request.into_parts();
         let method = parts.method.clone();
         // The routes of its own have no parameters but those of the operator.
         let route = match answerer {
             Answerer::Replica => FORWARDED_ROUTE,
-            Answerer::Balancer | Answerer::Operated => operator::route_of(parts.uri.path()),
+            Answerer::Balancer | Answerer::Guarded | Answerer::Shown | Answerer::Operated => {
+                operator::route_of(parts.uri.path())
+            }
         };
         let (name, underway) = self.requests.begin(&parts.method, route);
         let trace = self.requests.trace(name, &parts.method, route, &parts.headers);
@@ -195,37 +213,28 @@ impl Front {
         trace: &RequestTrace,
     ) -> Response<Body> {
         let asked_for = self.clients.asked_for(peer.address, request.headers());
-        if answerer == Answerer::Balancer {
+        if answerer != Answerer::Replica {
             let network = ClientNetwork::of(asked_for.unwrap_or(peer.address));
             request.extensions_mut().insert(network);
-            return self.answer_self(request).await;
         }
         // An operator is heard also while clients of the same address flood; who is none
         // counts as they do.
-        let not_operator = if answerer == Answerer::Operated {
-            match self.operators.check((peer.address, asked_for), &request) {
+        let operates = || self.operators.check((peer.address, asked_for), &request);
+        let not_operator = match answerer {
+            Answerer::Balancer => return self.answer_self(request).await,
+            Answerer::Operated | Answerer::Shown => match operates() {
                 Ok(()) => return self.answer_self(request).await,
-                Err(problem) => Some(problem),
-            }
-        } else {
-            None
+                Err(problem) => Some(problem).filter(|_| answerer == Answerer::Operated),
+            },
+            Answerer::Guarded | Answerer::Replica => None,
         };
         let by_token = self.clients.of_token(request.headers());
         let client = by_token.or_else(|| asked_for.map(|address| self.clients.at(address)));
         let problem = match self.clients.admit(client.as_ref().unwrap_or(&peer.client)) {
-            Ok(_held) => match not_operator {
-                None => {
-                    let learn = self.clients.to_learn(request.headers());
-                    let is_contract = request.uri().path() == openapi::PATH;
-                    let method = request.method().clone();
-                    let answer = self.proxy.forward(peer.address, request, trace).await;
-                    learn.iter().for_each(|learn| learn(&answer));
-                    if is_contract {
-                        return with_own_paths(&method, answer).await;
-                    }
-                    return answer;
-                }
-                Some(problem) => problem,
+            Ok(_held) => match (not_operator, answerer) {
+                (None, Answerer::Replica) => return self.forward(peer, request, trace).await,
+                (None, _) => return self.answer_guarded(peer, request, trace).await,
+                (Some(problem), _) => problem,
             },
             Err(Refused { reason, problem, pause }) => {
                 drop(place);
@@ -239,6 +248,37 @@ impl Front {
         refuse(request.method(), problem).to_http().map(Body::from)
     }
 
+    /// Has a replica answer it.
+    async fn forward(
+        &self,
+        peer: &Peer,
+        request: Request<RequestBody>,
+        trace: &RequestTrace,
+    ) -> Response<Body> {
+        let learn = self.clients.to_learn(request.headers());
+        let is_contract = request.uri().path() == openapi::PATH;
+        let method = request.method().clone();
+        let answer = self.proxy.forward(peer.address, request, trace).await;
+        learn.iter().for_each(|learn| learn(&answer));
+        if is_contract { with_own_paths(&method, answer).await } else { answer }
+    }
+
+    /// Answers it itself, to whom a replica would tell of the cluster.
+    async fn answer_guarded(
+        &self,
+        peer: &Peer,
+        request: Request<RequestBody>,
+        trace: &RequestTrace,
+    ) -> Response<Body> {
+        let asker = Asker::of(peer.address, request.headers());
+        if let Err(refused) = self.guard.check(&asker, trace).await {
+            return refused;
+        }
+        let follows = request.uri().path() == events::PATH;
+        let response = self.answer_self(request).await;
+        if follows { self.guard.ending(response, asker) } else { response }
+    }
+
     async fn answer_self(&self, request: Request<RequestBody>) -> Response<Body> {
         let Ok(response) = self.own.call(request).await;
         response
@@ -250,126 +290,7 @@ fn refuse(method: &Method, problem: Problem) -> Problem {
     if method.is_safe() { problem } else { problem.with_outcome(Outcome::NotApplied) }
 }
 
-fn own_routes(
-    identity: Identity,
-    endpoints: Arc<Endpoints>,
-    proxy: Arc<Proxy>,
-    mixups: Mixups,
-) -> Router {
-    let ready = {
-        let endpoints = Arc::clone(&endpoints);
-        move || {
-            vec![
-                Check::new(
-                    "replicas",
-                    endpoints.read(|pool| {
-                        let lacks = if pool.healthy() == 0 {
-                            Some("no replica is healthy")
-                        } else if pool.able(Intent::LocalRead, To::Take) == 0 {
-                            Some("all healthy replicas are drained at this balancer")
-                        } else {
-                            None
-                        };
-                        lacks.map(str::to_owned)
-                    }),
-                ),
-                mixups.check(),
-            ]
-        }
-    };
-    Router::new()
-        .route("/v1/status", get(status).route_layer(from_fn(refuse_all)))
-        .with_state(Arc::new(StatusState { identity, endpoints, proxy }))
-        .merge(health::routes(ready))
-        .merge(console::routes())
-}
-
 /// `GET /v1/events`.
 async fn follow(State(told): State<Arc<Events>>, parts: Parts) -> Result<Response<Body>, Problem> {
     std::future::ready(events::answer(&told, &parts)).await
-}
-
-struct StatusState {
-    identity: Identity,
-    endpoints: Arc<Endpoints>,
-    proxy: Arc<Proxy>,
-}
-
-/// What the balancer says of itself in `GET /v1/status`.
-#[derive(Debug, Serialize)]
-struct BalancerStatus {
-    /// Where mutations go, if it is known.
-    primary: Option<Name>,
-    /// How many endpoints get requests …
-    healthy: usize,
-    /// … and how many of them linearizable reads.
-    linearizable: usize,
-    /// Requests that wait for another primary or a replica.
-    waiting: usize,
-    /// Requests for replicas since the start.
-    forwarded: u64,
-    /// Attempts beyond a request's first.
-    retries: u64,
-    /// Requests answered with a problem of the balancer's own.
-    refusals: u64,
-    endpoints: Vec<EndpointStatus>,
-}
-
-#[derive(Debug, Serialize)]
-struct EndpointStatus {
-    id: Name,
-    url: String,
-    healthy: bool,
-    health: &'static str,
-    reads: Option<&'static str>,
-    role: Option<&'static str>,
-    epoch: Option<Epoch>,
-    executed_slot: Option<Slot>,
-    requests: u64,
-    in_flight: u64,
-    failures: u64,
-    checks: u64,
-    check_failures: u64,
-}
-
-impl EndpointStatus {
-    fn of(pool: &Pool, endpoint: &Endpoint) -> Self {
-        let (counts, report) = (endpoint.counts, endpoint.report.as_ref());
-        Self {
-            id: endpoint.member.name.clone(),
-            url: endpoint.member.url.clone(),
-            healthy: endpoint.health == Health::Healthy,
-            health: endpoint.health.as_str(),
-            reads: report.map(|_| Reads::as_str(pool.reads(endpoint))),
-            role: report.map(|report| Role::as_str(report.role)),
-            epoch: report.map(|report| report.epoch),
-            executed_slot: report.and_then(|report| report.executed_slot),
-            requests: counts.requests,
-            in_flight: counts.in_flight,
-            failures: counts.failures,
-            checks: counts.checks,
-            check_failures: counts.check_failures,
-        }
-    }
-}
-
-async fn status(State(own): State<Arc<StatusState>>) -> Json<Status<BalancerStatus>> {
-    let measured = own.proxy.measured();
-    let role = own.endpoints.read(|pool| {
-        let primary = pool.primary().and_then(|id| pool.endpoint(id));
-        let mut endpoints: Vec<EndpointStatus> =
-            pool.endpoints().map(|endpoint| EndpointStatus::of(pool, endpoint)).collect();
-        endpoints.sort_by(|one, other| one.id.cmp(&other.id));
-        BalancerStatus {
-            primary: primary.map(|endpoint| endpoint.member.name.clone()),
-            healthy: pool.healthy(),
-            linearizable: pool.able(Intent::Read, To::Take),
-            waiting: own.endpoints.waiting(),
-            forwarded: measured.requests(),
-            retries: measured.retries.get(),
-            refusals: measured.refusals(),
-            endpoints,
-        }
-    });
-    std::future::ready(Json(own.identity.status(role))).await
 }

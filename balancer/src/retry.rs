@@ -41,7 +41,7 @@ const DRY_RUN: [&str; 3] = ["dry_run", "dry_run=true", "dry_run=1"];
 const REVISION: &str = "synod-revision";
 
 /// What any replica knows without a quorum.
-const OF_ANY_REPLICA: [&str; 2] = ["/v1/cluster", "/openapi.json"];
+const OF_ANY_REPLICA: [&str; 3] = ["/v1/cluster", "/v1/events", "/openapi.json"];
 /// Where tokens are made.
 const TOKENS: &str = "/v1/tokens";
 const OF_TOKENS: &str = "/v1/tokens/";

@@ -81,6 +81,12 @@ pub struct ServiceArgs {
     #[arg(long, env = "SYNOD_ACCESS_LOG", value_parser = BoolishValueParser::new())]
     pub access_log: bool,
 
+    /// Take what services ask each other from whoever reaches this one: its network is the
+    /// cluster's own. Without it, and without --tls-client-ca, a service that others reach
+    /// warns at its start; from the next format on it does not start
+    #[arg(long, env = "SYNOD_INSECURE", value_parser = BoolishValueParser::new())]
+    pub insecure: bool,
+
     /// With what it listens and calls others with TLS.
     #[command(flatten)]
     pub tls: TlsArgs,

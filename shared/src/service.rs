@@ -168,16 +168,17 @@ impl Running {
         });
     }
 
-    /// Says once who may ask what the services ask each other, where that is everybody. A
-    /// balancer is there for everybody.
+    /// Says once who may ask what the services ask each other, where that is everybody and the
+    /// operator does not say so (`--insecure`). A balancer is there for everybody.
     fn warn_of_strangers(&self) {
         let knows_services = self.tls.as_ref().is_some_and(|tls| tls.knows_services());
         let for_services = self.internal.as_ref().unwrap_or(&self.listener);
         let is_open = for_services.local_addr().is_ok_and(|bound| !bound.ip().is_loopback());
         if is_open && !knows_services && self.service != Service::Balancer {
             tracing::warn!(
-                "whoever reaches {} owns the cluster: keep it to the cluster's own network, or \
-                 have services prove who they are (--tls-client-ca)",
+                "whoever reaches {} owns the cluster: keep it to the cluster's own network, and \
+                 say so (--insecure), or have services prove who they are (--tls-client-ca): from the \
+                 next format on it takes one of the two to start",
                 self.url
             );
         }
@@ -242,7 +243,9 @@ where
         cancel_on_signals(told.clone())?;
         let running = Running::bind(service, args, shutdown)?;
         tracing::info!(url = %running.url, pid = std::process::id(), instance = %running.instance, "{} starts", running.name);
-        running.warn_of_strangers();
+        if !args.insecure {
+            running.warn_of_strangers();
+        }
         running.keep_tls();
         run(running).await
     });

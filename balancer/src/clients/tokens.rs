@@ -21,7 +21,7 @@ const MOST: usize = 16_384;
 const FOR: Duration = Duration::from_secs(60);
 
 /// On what a replica answers to a valid token: its accessor.
-const ACCESSOR: HeaderName = HeaderName::from_static("synod-accessor");
+pub(crate) const ACCESSOR: HeaderName = HeaderName::from_static("synod-accessor");
 
 /// The longest accessor that is listened to.
 const ACCESSOR_BYTES: usize = 64;

@@ -123,3 +123,49 @@ async fn every_answer_has_a_trace_id() {
         assert_eq!(answer.headers["trace-id"].len(), 32, "{path}");
     }
 }
+
+/// A replica that knows one token, and another one that may too little.
+async fn guarded() -> Fake {
+    Fake::start(1, |seen| {
+        let is_head = seen.line().starts_with("HEAD /v1/events ");
+        assert!(is_head || seen.line().starts_with("GET /v1/events "), "{}", seen.line());
+        let (status, accessor) = match seen.field("authorization")[..] {
+            ["Bearer good"] => ("200 OK", "synod-accessor: 00ab\r\n"),
+            ["Bearer later"] => ("503 Service Unavailable", ""),
+            ["Bearer little"] => ("403 Forbidden", "synod-accessor: 00ac\r\n"),
+            _ => ("401 Unauthorized", "www-authenticate: Bearer\r\n"),
+        };
+        Reply::with(status, accessor, if is_head { "" } else { "what the replica says" })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn it_tells_of_the_cluster_whom_a_replica_would_tell() {
+    let replica = guarded().await;
+    let balancer = Setup::default().start(&[&replica]).await;
+    let spans = "/v1/spans?trace=4bf92f3577b34da6a3ce929d0e0e4736";
+    let ask = async |path: &str, token: &str| {
+        let authorization = format!("Bearer {token}");
+        let fields = [("authorization", authorization.as_str())];
+        let fields = if token.is_empty() { &fields[..0] } else { &fields[..] };
+        balancer.open(Method::GET, path, fields, "").await.status().as_u16()
+    };
+    // Nobody has asked for a token yet.
+    assert_eq!(ask(spans, "later").await, 200);
+    for path in [spans, "/v1/events", "/v1/events?held=true"] {
+        assert_eq!(ask(path, "good").await, 200, "{path}");
+        assert_eq!(ask(path, "little").await, 403, "{path}");
+        assert_eq!(ask(path, "").await, 401, "{path}");
+        assert_eq!(ask(path, "later").await, 503, "{path}: by now somebody has");
+    }
+    assert_eq!(balancer.get(spans).await.body, "what the replica says");
+    for guarded in ["&of=cluster", "&of=service&of=cluster", "&o%66=cluster&of=service"] {
+        assert_eq!(ask(&format!("{spans}{guarded}"), "").await, 401, "{guarded}");
+    }
+    for open in ["/v1/status", "/livez", "/metrics", "/ui", &format!("{spans}&of=service")] {
+        assert_eq!(ask(open, "").await, 200, "{open}");
+    }
+    // This machine is its operator's.
+    assert_eq!(ask("/v1/balancer", "").await, 200);
+}

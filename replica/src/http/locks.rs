@@ -29,7 +29,7 @@ use super::App;
 use super::authorize::{Seen, TokenHolder, permit};
 use super::leases::BODY;
 use super::mutate::{finish, refuse_unsupported, submit, submitted};
-use super::mutation::{Held, Mutated, MutationKind, Released};
+use super::mutation::{Held, Mutated, MutationKind, MutationRefused, Released, TenureRefused};
 use super::openapi::content::{json, lines, sent};
 use super::openapi::{self, Entry};
 use super::reading::at_least;
@@ -138,5 +138,18 @@ async fn release_answer(app: &App, parts: Parts) -> Result<Response, Refused> {
         return Err(Problem::bad_request("say with lease=ID who gives the lock up").into());
     };
     refuse_unsupported(&parts.headers)?;
-    submit(app, &parts, Op::Lock(LockOp::Release { name, lease }), deadline).await
+    let line = Line { app, name: name.clone(), lease };
+    let released = submit(app, &parts, Op::Lock(LockOp::Release { name, lease }), deadline).await;
+    match released {
+        // It is another's: so it does not hold the lock, as none that never was does.
+        Err(Refused::Mutation(MutationRefused::Tenure {
+            revision,
+            why: TenureRefused::NoSuchLease(_),
+            delivery: _,
+        })) => {
+            at_least(app, Some(revision), deadline).await?;
+            Err(line.not_held().await?)
+        }
+        released => released,
+    }
 }

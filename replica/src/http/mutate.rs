@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use shared::deadline::Deadline;
 use shared::fields::{self, only};
-use shared::ids::ClusterId;
+use shared::ids::{ClusterId, Revision};
 use shared::message::Member;
 use shared::problem::{Outcome, Problem};
 use shared::query::Query;
@@ -22,7 +22,9 @@ use shared::wire::{BodyLimit, read_in_time};
 
 use super::authorize::{Seen, TokenHolder, author, permit, refuse};
 use super::forward::{ForwardedCommand, forward};
-use super::mutation::{Gone, MutationKind, MutationRefused, Performed, Written, perform};
+use super::mutation::{
+    Gone, MutationKind, MutationRefused, Performed, TenureRefused, Written, perform,
+};
 use super::openapi::content::{json, text};
 use super::openapi::{self, Entry, field};
 use super::refused::Refused;
@@ -33,9 +35,11 @@ use crate::http::request::headers::{idempotency_key, min_revision, repeatable};
 use crate::http::request::parameter::{IF_MATCH, IF_NONE, KEY, LEASE, PREFIX, Parameter};
 use crate::http::request::path::{fault_of_length, key_of_path, text_of};
 use crate::http::request::tenure::{fence_of, lease_of_query};
+use crate::machine::access::authorize::Denied;
 use crate::machine::access::policy::Right;
 use crate::machine::access::subject::Author;
 use crate::machine::command::{Condition, Op};
+use crate::machine::execute::Delivery;
 use crate::machine::locks::Fenced;
 use crate::replica::event::{NotApplied, Role};
 use crate::replica::status::Status;
@@ -243,12 +247,24 @@ pub(super) async fn submitted(
         None => op,
     };
     let by = author(app, headers, &op, deadline).await?;
-    submitted_by(app, headers, (by, op), deadline).await.map_err(|refused| {
-        if let Refused::Mutation(MutationRefused::Denied { revision: _, why }) = refused {
-            refuse(app, why)
+    let done = submitted_by(app, headers, (by, op), deadline).await;
+    done.map_err(|refused| {
+        if let Refused::Mutation(MutationRefused::Denied { revision, why }) = refused {
+            denied(app, revision, why)
         } else {
             refused
         }
+    })
+}
+
+/// Counts what executing has refused. Another's lease is none, as for whoever reads it: so
+/// nobody learns which leases there are.
+fn denied(app: &App, revision: Revision, why: Denied) -> Refused {
+    let another_s = if let Denied::Lease { lease } = why { Some(lease) } else { None };
+    let refused = refuse(app, why);
+    another_s.map_or(refused, |lease| {
+        let (why, delivery) = (TenureRefused::NoSuchLease(lease), Delivery::First);
+        Refused::Mutation(MutationRefused::Tenure { revision, why, delivery })
     })
 }
 

@@ -46,6 +46,12 @@ pub(super) struct Leftover {
 }
 
 impl RequestBody {
+    /// Of a request that has none.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { incoming: None, left: None, awaits_word: false }
+    }
+
     pub(super) fn new(incoming: Incoming, headers: &HeaderMap) -> (Self, Leftover) {
         // No head follows a body in chunks, see `ClientStream`.
         let closes = headers.contains_key(header::TRANSFER_ENCODING);

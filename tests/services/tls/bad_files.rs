@@ -30,10 +30,14 @@ fn refused(dir: &Path, args: &[&str], words: &[&str]) -> Result<()> {
 async fn a_service_whom_strangers_reach_without_proof_says_so_once() -> Result<()> {
     const WARNING: &str = "owns the cluster: keep it to the cluster's own network";
     let dir = TempDir::new()?;
-    for (name, address, times) in [("open", "0.0.0.0:0", 1), ("own", "127.0.0.1:0", 0)] {
+    for (name, address, more, times) in [
+        ("open", "0.0.0.0:0", None, 1),
+        ("own", "127.0.0.1:0", None, 0),
+        ("said", "0.0.0.0:0", Some("--insecure"), 0),
+    ] {
         let args = ["coordinator", "--listen", address, "--acceptors", "http://127.0.0.1:1"];
         let url = ["--advertise-url", "http://127.0.0.1:2"];
-        let args = args.iter().chain(&url).map(|&arg| arg.to_owned()).collect();
+        let args = args.iter().chain(&url).chain(&more).map(|&arg| arg.to_owned()).collect();
         let mut process = Process::new(name, synod(), args, dir.path());
         process.start()?;
         eventually("it has started", || async {

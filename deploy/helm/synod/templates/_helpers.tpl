@@ -139,6 +139,8 @@ containers:
       - { name: SYNOD_TLS_CERT, value: /tls/$(POD_NAME)/tls.crt }
       - { name: SYNOD_TLS_KEY, value: /tls/$(POD_NAME)/tls.key }
       - { name: SYNOD_TLS_CLIENT_CA, value: /tls/$(POD_NAME)/ca.crt }
+{{- else }}
+      - { name: SYNOD_INSECURE, value: "true" }
 {{- end }}
 {{- if and (eq .role "replica") $values.auth.enabled }}
       - { name: SYNOD_AUTH, value: "true" }

@@ -79,14 +79,16 @@ impl Line<'_> {
         let limits = PageLimits { items: 0, bytes: 0 };
         let asked = TenureQuery::Lease { id: self.lease, after: bytes::Bytes::new(), page: limits };
         let found = self.app.reader.tenure(asked).await?;
-        let (revision, why) = if found.leases.is_empty() {
-            (found.revision, TenureRefused::NoSuchLease(self.lease))
+        Ok(if found.leases.is_empty() {
+            refused(found.revision, TenureRefused::NoSuchLease(self.lease))
         } else {
-            let holder = page.locks.first().map(|lock| lock.holder);
-            (page.revision, TenureRefused::NotHeld(holder))
-        };
-        let delivery = Delivery::First;
-        Ok(Refused::Mutation(MutationRefused::Tenure { revision, why, delivery }))
+            not_held(page)
+        })
+    }
+
+    /// That the lease does not hold the lock, and who does.
+    pub(super) async fn not_held(&self) -> Result<Refused, Refused> {
+        Ok(not_held(&self.look().await?))
     }
 
     /// Gives up the claim that was made at a revision, unless it holds the lock by now.
@@ -127,6 +129,16 @@ impl Line<'_> {
             tracing::debug!(lease = %self.lease, ?refused, "a lock stays held until its lease ends");
         }
     }
+}
+
+fn not_held(page: &TenurePage) -> Refused {
+    let holder = page.locks.first().map(|lock| lock.holder);
+    refused(page.revision, TenureRefused::NotHeld(holder))
+}
+
+fn refused(revision: Revision, why: TenureRefused) -> Refused {
+    let delivery = Delivery::First;
+    Refused::Mutation(MutationRefused::Tenure { revision, why, delivery })
 }
 
 /// Where a client says how long its request may take, the wait is a part of that; otherwise

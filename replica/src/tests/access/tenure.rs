@@ -27,7 +27,7 @@ async fn leases_and_locks_are_seen_and_used_by_whom_they_belong_to() {
         send(asked.json(&json!({"lease": lease}))).await.status
     };
     assert_eq!(lock("one/l", first, &one).await, 200);
-    assert_eq!(lock("one/m", second, &one).await, 403, "with another's lease");
+    assert_eq!(lock("one/m", second, &one).await, 404, "with another's lease");
     assert_eq!(lock("two/l", first, &one).await, 403, "of another's name");
     assert_eq!(lock("two/l", second, &two).await, 200);
     let put = guarded.ask(1, Method::PUT, &format!("/v1/kv/one/k?lease={first}"), &one);
@@ -38,22 +38,40 @@ async fn leases_and_locks_are_seen_and_used_by_whom_they_belong_to() {
     }
     let locks = guarded.get(0, "/v1/locks", &two).await.json()["items"].clone();
     assert_eq!(locks.as_array().unwrap().len(), 1, "{locks}");
-    for (method, path) in [
-        (Method::POST, format!("/v1/leases/{first}/renew")),
-        (Method::DELETE, format!("/v1/leases/{first}")),
-        (Method::PUT, format!("/v1/kv/two/k?lease={first}")),
-        (Method::GET, "/v1/locks/one/l".to_owned()),
-        (Method::GET, "/v1/locks?prefix=one/".to_owned()),
+    for path in ["/v1/locks/one/l", "/v1/locks?prefix=one/"] {
+        let refused = guarded.get(2, path, &two).await;
+        assert_eq!(refused.status, 403, "{path}: {refused:?}");
+    }
+    // Nobody learns which leases others have: theirs are none, whatever is asked of them.
+    for (method, path, status) in [
+        (Method::GET, "/v1/leases/LEASE", 404),
+        (Method::POST, "/v1/leases/LEASE/renew", 404),
+        (Method::DELETE, "/v1/leases/LEASE", 404),
+        (Method::PUT, "/v1/kv/two/k?lease=LEASE", 404),
+        (Method::DELETE, "/v1/locks/two/l?lease=LEASE", 409),
+        (Method::DELETE, "/v1/locks/two/free?lease=LEASE", 409),
     ] {
-        let refused = send(guarded.ask(2, method.clone(), &path, &two)).await;
-        assert_eq!(refused.status, 403, "{method} {path}: {refused:?}");
+        for replica in [0, 2] {
+            let answers = [first, 999_999].map(async |lease| {
+                let path = path.replace("LEASE", &lease.to_string());
+                let answer = send(guarded.ask(replica, method.clone(), &path, &two)).await;
+                assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+                let said = answer.json();
+                (
+                    said["type"].clone(),
+                    said["outcome"].clone(),
+                    said["retryable"].clone(),
+                    said["holder"].clone(),
+                    said["revision"].clone(),
+                    said["detail"].to_string().replace(&lease.to_string(), "LEASE"),
+                )
+            });
+            let [other_s, none] = answers;
+            assert_eq!(other_s.await, none.await, "{method} {path}");
+        }
     }
     let renewed = guarded.ask(2, Method::POST, &format!("/v1/leases/{first}/renew"), &guarded.root);
     assert_eq!(send(renewed).await.status, 200, "operators may");
-    for other in [first, 999_999] {
-        let none = guarded.get(0, &format!("/v1/leases/{other}"), &two).await;
-        assert_eq!(none.refusal().0, 404, "another's lease is none: {none:?}");
-    }
 }
 
 #[tokio::test]
