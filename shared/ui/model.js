@@ -6,7 +6,10 @@ import { counted, UNCOUNTED } from "./rates.js";
 /** How long a service that is not listed any more is shown as gone, in milliseconds. */
 const REMEMBER_MS = 60_000;
 
-/** How long a service is shown as one that has just started, in milliseconds: what died may be back before it is missed. */
+/**
+ * How long a service is shown as one that has just started, in milliseconds: what died may be
+ * back before it is missed.
+ */
 const JUST_MS = 5000;
 
 export const KINDS = [
