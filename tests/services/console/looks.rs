@@ -70,7 +70,7 @@ pub(super) async fn moves_only_where_wanted(
         new MutationObserver((changes) => {
             for (const { addedNodes } of changes)
                 for (const node of addedNodes)
-                    if (node.classList?.contains('message') && node.matches('.log')) window.moved += 1;
+                    if (node.matches?.('.message.log')) window.moved += 1;
         }).observe(document.querySelector('.picture'), { childList: true, subtree: true });";
     let revision = async || {
         put(cluster, "moved", "x").await?;
@@ -110,7 +110,8 @@ async fn tab_to(browser: &Browser, selector: &str) -> Result<()> {
         const outline = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
         const box = at.querySelector(':scope > rect');
         const isSeen = outline || (box && parseFloat(getComputedStyle(box).strokeWidth) > 2);
-        return [at.matches(arguments[0]), isSeen || at === document.body, at.outerHTML.slice(0, 200)]";
+        const isPage = at === document.body;
+        return [at.matches(arguments[0]), isSeen || isPage, at.outerHTML.slice(0, 200)]";
     for _ in 0..MOST_TABS {
         browser.type_keys(TAB).await?;
         let at = browser.run(asked, vec![json!(selector)]).await?;
