@@ -51,7 +51,7 @@ async function makePrimary(service, outcome) {
   });
 }
 
-/** Asks, and has the balancer that this page comes from send a replica nothing new, or that ended. */
+/** Asks, and has the balancer of this page send a replica nothing new, or that ended. */
 async function drain(endpoint, isDrained, outcome) {
   const asks = isDrained
     ? ["Put it back?", " gets requests of this balancer again, at first a small share.", "Put back"]

@@ -6,6 +6,12 @@ import { counted, UNCOUNTED } from "./rates.js";
 /** How long a service that is not listed any more is shown as gone, in milliseconds. */
 const REMEMBER_MS = 60_000;
 
+/**
+ * How long a service is shown as one that has just started, in milliseconds: what died may be
+ * back before it is missed.
+ */
+const JUST_MS = 5000;
+
 export const KINDS = [
   ["balancers", "balancer"],
   ["replicas", "replica"],
@@ -89,6 +95,7 @@ export function standing(state, service) {
   if (!service.healthy) return service.isListed ? ["no answer", "bad"] : ["gone", "bad"];
   if (isLeader(state, service)) return ["leader", "lead"];
   if (isPrimary(state, service)) return service.role === "primary" ? ["primary", "lead"] : ["becoming primary", "warn"];
+  if (service.uptime_ms < JUST_MS) return ["started", "warn"];
   if (service.kind === "replica") return [service.role ?? "replica", service.storage === "writable" ? "good" : "warn"];
   if (service.kind === "coordinator") return [{ inactive: "stands by", phase1: "phase 1", phase2: "phase 2" }[service.phase] ?? service.phase, service.phase === "inactive" ? "good" : "warn"];
   return [service.kind === "acceptor" ? "votes" : "forwards", "good"];

@@ -54,7 +54,7 @@ export function table(caption, columns, rows, look = "") {
   return h("div", { class: `scroll ${look}`, tabindex: 0, role: "region", "aria-label": caption }, h("table", { role: "table" }, h("caption", { class: "away" }, caption), h("thead", { role: "rowgroup" }, head), h("tbody", { role: "rowgroup" }, body)));
 }
 
-/** What the columns of tables are, for those who do not hover: apart from what is shown anew each second. */
+/** What the columns of tables are, for those who do not hover; apart from what is shown anew. */
 export function meanings(...columns) {
   const explained = columns.filter(Array.isArray);
   return h("details", { class: "meanings" }, h("summary", null, "What the columns say"), h("dl", { class: "terms" }, explained.map(([name, sentence]) => [h("dt", null, name), h("dd", null, sentence)])));

@@ -32,6 +32,7 @@ pub(super) async fn each_is_seen(cluster: &mut Cluster, browser: &Browser, ui: &
     for service in standby.iter().chain(cluster.names("acceptor").last()) {
         is_seen_to_die(cluster, browser, service).await?;
         cluster.service(service).start()?;
+        browser.says(&format!("[data-id='{service}'] .word"), &["started"]).await?;
     }
     browser.says("#tile-up", &["9 of 9"]).await
 }
