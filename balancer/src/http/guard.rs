@@ -73,7 +73,8 @@ impl Guard {
             return Ok(());
         }
         if !is_refusal(said.status()) {
-            return self.without_word();
+            let problem = self.without_word();
+            return problem.map_or(Ok(()), |problem| Err(problem.to_http().map(Body::from)));
         }
         let said = self.ask(Method::GET, asker, trace).await;
         if said.status().is_success() { Ok(()) } else { Err(said) }
@@ -117,15 +118,14 @@ impl Guard {
         said
     }
 
-    /// What is done where no replica says anything.
-    fn without_word(&self) -> Result<(), Response<Body>> {
-        if !self.asks_for_tokens.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let problem = Problem::unavailable(
-            "no replica can say now whether your token allows to be told of the cluster",
-        );
-        Err(problem.to_http().map(Body::from))
+    /// Why nobody is told, where no replica says anything; none where no token was ever asked for.
+    fn without_word(&self) -> Option<Problem> {
+        let asks = self.asks_for_tokens.load(Ordering::Relaxed);
+        asks.then(|| {
+            Problem::unavailable(
+                "no replica can say now whether your token allows to be told of the cluster",
+            )
+        })
     }
 }
 
