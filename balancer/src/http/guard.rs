@@ -73,8 +73,10 @@ impl Guard {
             return Ok(());
         }
         if !is_refusal(said.status()) {
-            let problem = self.without_word();
-            return problem.map_or(Ok(()), |problem| Err(problem.to_http().map(Body::from)));
+            return match self.without_word() {
+                Some(problem) => Err(problem.to_http().map(Body::from)),
+                None => Ok(()),
+            };
         }
         let said = self.ask(Method::GET, asker, trace).await;
         if said.status().is_success() { Ok(()) } else { Err(said) }
