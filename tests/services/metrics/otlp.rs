@@ -24,10 +24,9 @@ struct Collector(Arc<Mutex<BTreeMap<String, Vec<Metric>>>>);
 /// The value of an attribute.
 fn of<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     let found = attributes.iter().find(|attribute| attribute.key == key)?;
-    match found.value.as_ref()?.value.as_ref()? {
-        any_value::Value::StringValue(text) => Some(text),
-        other => panic!("{key} is {other:?}"),
-    }
+    let value = found.value.as_ref()?.value.as_ref()?;
+    let any_value::Value::StringValue(text) = value else { panic!("{key} is {value:?}") };
+    Some(text)
 }
 
 async fn collect(
