@@ -30,11 +30,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 pub(crate) use self::args::JwtArgs;
-pub use self::check::Jwt;
-pub(crate) use self::check::{BadJwt, Told, Vouched};
+pub use self::check::{BadJwt, Jwt, Told, Vouched};
 pub(crate) use self::counts::KeyCounts;
 use self::forged::Forged;
-use self::keys::Keys;
+pub use self::keys::Keys;
 use self::source::{Looked, Source};
 
 /// Keys are not looked for more often for the sake of those that are not known.

@@ -110,15 +110,34 @@ async fn the_console_asks_with_the_token_that_the_tab_was_given() -> Result<()> 
         let put = cluster.http().put(url).bearer_auth(secret).body("again").send().await?;
         ensure!(put.status().is_success(), "{}", put.text().await?);
         browser.says("#events", &["guarded/key", "again"]).await?;
+        let bare = &secret["synod_".len()..];
         let asked = browser.requests().await?;
-        let telling = asked.iter().find(|url| url.contains(&secret["synod_".len()..]));
+        let telling = asked.iter().find(|url| url.contains(bare));
         ensure!(telling.is_none(), "{telling:?}");
+        tells_no_address(browser, bare).await?;
         browser.press("#token").await?;
         browser.press("#token-forget").await?;
         browser.go(&format!("{ui}#/keys?prefix=guarded%2F")).await?;
         browser.says("main", &["Unauthorized"]).await
     })
     .await
+}
+
+/// Neither the address bar nor what is behind it: the entries of the history, with their state,
+/// as far as one can go back, and what the next page would be told of this one.
+async fn tells_no_address(browser: &Browser, secret: &str) -> Result<()> {
+    const ADDRESSES: &str = "return [location.href, document.referrer, document.URL,
+        document.title, document.cookie, window.name, JSON.stringify(history.state),
+        ...(window.navigation?.entries() ?? []).flatMap(
+            (entry) => [entry.url, JSON.stringify(entry.getState() ?? null)]),
+        ...performance.getEntries().map((entry) => entry.name)]";
+    let told = browser.run(ADDRESSES, Vec::new()).await?;
+    let told = told.as_array().context("no list")?;
+    let is_here = |text: &Value| text.as_str().is_some_and(|text| text.contains("#/watch"));
+    ensure!(told.iter().any(is_here), "{told:?}");
+    let telling = told.iter().find(|text| text.to_string().contains(secret));
+    ensure!(telling.is_none(), "{telling:?}");
+    Ok(())
 }
 
 async fn shows_the_cluster(cluster: &Cluster, browser: &Browser, ui: &str) -> Result<()> {

@@ -20,7 +20,8 @@ use tests::harness::ports::nobody;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::access::{DOORS, Guarded, files_with, rule};
+use crate::access::{DOORS, Guarded, rule};
+use crate::secrets::files_with;
 
 /// What an Ed25519 key begins with in PKCS #8 (RFC 8410, section 7).
 const ED25519: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];

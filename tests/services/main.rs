@@ -41,6 +41,7 @@ mod pasted;
 mod put_back;
 mod rollback;
 mod rolling_upgrade;
+mod secrets;
 mod spans;
 mod sql;
 mod switch_over;

@@ -48,24 +48,24 @@ impl fmt::Debug for Jwt {
 
 /// What JWTs are held against, beside the keys.
 #[derive(Clone, Debug)]
-pub(crate) struct Told {
+pub struct Told {
     /// Who must have issued them …
-    pub(crate) issuer: String,
+    pub issuer: String,
     /// … and for whom.
-    pub(crate) audience: String,
+    pub audience: String,
     /// The claim that names policies.
-    pub(crate) claim: String,
+    pub claim: String,
 }
 
 /// Somebody whom the issuer vouches for.
 #[derive(Clone, Debug)]
-pub(crate) struct Vouched {
+pub struct Vouched {
     /// Who.
-    pub(crate) subject: Subject,
+    pub subject: Subject,
     /// The policies, in order, each once.
-    pub(crate) policies: Vec<PolicyName>,
+    pub policies: Vec<PolicyName>,
     /// Until when. Seconds since 1970.
-    pub(crate) expires_s: u64,
+    pub expires_s: u64,
     /// Cancelled once the key that has signed it is the issuer's no more.
     pub(super) key_withdrawn: CancellationToken,
 }
@@ -85,7 +85,7 @@ impl Vouched {
 
 /// Which check a JWT has failed. Of what it says, nothing is repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadJwt {
+pub enum BadJwt {
     /// None is taken here.
     #[error("this replica takes no JWTs: it was started without --jwt-jwks")]
     NotTaken,
@@ -156,8 +156,11 @@ impl BadJwt {
 }
 
 impl Told {
-    /// Whom a JWT is of, at a time.
-    pub(super) fn check(&self, keys: &Keys, jwt: &Jwt, now_s: u64) -> Result<Vouched, BadJwt> {
+    /// Whom a JWT is of, at a time, in seconds since 1970.
+    ///
+    /// # Errors
+    /// Which check it has failed.
+    pub fn check(&self, keys: &Keys, jwt: &Jwt, now_s: u64) -> Result<Vouched, BadJwt> {
         let Jwt(text) = jwt;
         if text.len() > MOST_BYTES {
             return Err(BadJwt::TooLong(text.len()));

@@ -21,12 +21,14 @@ use super::forged::Forged;
 const MOST_KEYS: usize = 64;
 /// The most JWTs that are remembered to be good: each request with one is looked at twice.
 const MOST_CHECKED: usize = 1_024;
+/// How much is said of what is no set of keys.
+const SHOWN_CHARS: usize = 256;
 /// The lengths of an RSA key's modulus that are taken, in bytes: 2048 to 4096 bits.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
 
 /// Keys, and what was checked by them: with others, all is checked anew.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub struct Keys {
     keys: Vec<Key>,
     /// What they are of.
     text: Vec<u8>,
@@ -57,9 +59,12 @@ impl Keys {
     ///
     /// # Errors
     /// What is wrong with it, in words.
-    pub(super) fn of(text: &[u8]) -> Result<Self, String> {
-        let Set { keys } = serde_json::from_slice(text)
-            .map_err(|error| format!("it is no set of keys (JWKS): {error}"))?;
+    pub fn of(text: &[u8]) -> Result<Self, String> {
+        let Set { keys } = serde_json::from_slice(text).map_err(|error| {
+            // It repeats what it has found, however long that is.
+            let said: String = error.to_string().chars().take(SHOWN_CHARS).collect();
+            format!("it is no set of keys (JWKS): {said}")
+        })?;
         let count = keys.len();
         if count > MOST_KEYS {
             return Err(format!("it has {count} keys, the limit is {MOST_KEYS}"));
@@ -98,7 +103,8 @@ impl Keys {
     }
 
     /// How many can be used.
-    pub(super) fn count(&self) -> i64 {
+    #[must_use]
+    pub fn count(&self) -> i64 {
         i64::try_from(self.keys.len()).unwrap_or(i64::MAX)
     }
 

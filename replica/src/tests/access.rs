@@ -279,7 +279,7 @@ async fn the_log_says_which_token_did_what_and_nothing_says_a_secret() {
     let commands = slots.iter().flat_map(|slot| slot["commands"].as_array().unwrap().clone());
     let mine = commands.filter(|command| command["key"] == "app/mine").collect::<Vec<_>>();
     assert_eq!((mine.len(), &mine[0]["by"]), (1, &json!(accessor)), "{mine:?}");
-    let diff = guarded.get(0, "/v1/diff?from=0&prefix=app/", &secret).await.json();
+    let diff = guarded.get(0, "/v1/diff?from=0&prefix=app/mine", &secret).await.json();
     assert_eq!(diff["changes"][0]["by"], json!(accessor), "{diff}");
     let tokens = guarded.get(0, "/v1/tokens", &guarded.root).await;
     let own = guarded.get(0, "/v1/tokens/self", &secret).await;

@@ -2,6 +2,7 @@
 //! answered what ([`certificates`], [`tokens`]).
 
 mod bad_files;
+mod bench;
 mod certificates;
 mod cluster;
 mod identities;

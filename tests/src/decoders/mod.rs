@@ -30,6 +30,7 @@ mod execution;
 mod folder;
 mod headers;
 mod identity;
+mod jwt;
 mod messages;
 mod paths;
 mod queries;
@@ -66,7 +67,7 @@ pub enum Input {
 }
 
 /// All of them.
-pub const ALL: [Decoder; 17] = [
+pub const ALL: [Decoder; 18] = [
     bytes("message", messages::decode, messages::seeds),
     bytes("value", values::value, values::value_seeds),
     bytes("commands", values::commands, values::commands_seeds),
@@ -82,6 +83,7 @@ pub const ALL: [Decoder; 17] = [
     bytes("cursor", queries::cursor, queries::cursor_seeds),
     bytes("headers", headers::decode, headers::seeds),
     bytes("access", access::decode, access::seeds),
+    bytes("jwt", jwt::decode, jwt::seeds),
     bytes("answer", answers::decode, answers::seeds),
     bytes("text", texts::decode, texts::seeds),
 ];

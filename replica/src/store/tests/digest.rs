@@ -191,7 +191,7 @@ const CHANGES: &[(&str, &str, &[&str])] = &[
     ("policies", "UPDATE policies SET name = 'a' WHERE name = 'app'", &["meta"]),
     ("meta", "UPDATE meta SET tokens_since = tokens_since + 1", &["meta"]),
     ("claims", "UPDATE claims SET fence = fence + 1", &["locks"]),
-    ("authors", "DELETE FROM authors", &[]),
+    ("authors", "INSERT INTO authors VALUES (3, 7, NULL, NULL, zeroblob(8))", &[]),
 ];
 
 #[tokio::test]

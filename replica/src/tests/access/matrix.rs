@@ -85,7 +85,11 @@ async fn every_route_is_answered_to_those_alone_who_may_ask_it() {
             let status = ask(Some(secret)).await.status;
             let may = is_for_any_token(*need) || (who, *route) == ("elsewhere", "/v1/leases");
             // Another's lease is none.
-            let refused = if (*method, *route) == ("GET", "/v1/leases/{id}") { 404 } else { 403 };
+            let refused = match (*method, *route, who) {
+                ("GET" | "DELETE", "/v1/leases/{id}", _)
+                | ("POST", "/v1/leases/{id}/renew", "elsewhere") => 404,
+                _ => 403,
+            };
             assert_eq!(status == refused, !may, "{method} {path} with rights to {who}: {status}");
         }
         // Those that would end the lease, or what is looked at, come last in the table.
