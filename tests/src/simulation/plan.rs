@@ -118,6 +118,8 @@ pub struct Tuning {
     pub history_patience: Duration,
     /// Revisions of history that are kept; none: all.
     pub retained: Option<u64>,
+    /// Bytes of history that are kept, of which each revision takes one; none: all.
+    pub retained_bytes: Option<u64>,
     /// So many slots are kept below what all hold, if not all.
     pub retained_slots: Option<u64>,
     /// Between two looks whether there are more.
@@ -183,6 +185,7 @@ impl Plan {
         tuning.retained_slots = *random.pick(&[None, Some(3), Some(30), Some(300)]);
         faults.extend(faults::draw_changes(&mut random, &topology, length));
         workload.weights.set(Kind::Access, *random.pick(&[0, 0, 0, 40]));
+        tuning.retained_bytes = *random.pick(&[None, None, Some(10), Some(100)]);
         Self { seed, topology, tuning, workload, weather, length, faults, dead, full }
     }
 }
@@ -292,6 +295,7 @@ fn draw_tuning(random: &mut Random) -> Tuning {
         },
         history_patience: ms(2_000),
         retained: None,
+        retained_bytes: None,
         retained_slots: None,
         compaction_interval: ms(5_000),
         answers: *random.pick(&[10, 1_000_000, 1_000_000]),

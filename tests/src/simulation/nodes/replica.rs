@@ -1,5 +1,6 @@
 //! The simulated shell of a replica: does what the core says, and executes.
 
+mod acceptors;
 mod calls;
 mod clients;
 mod peers;
@@ -13,13 +14,13 @@ use replica::machine::command::AnswerRetention;
 use replica::replica::config::{Config, Retention};
 use replica::replica::event::{FetchId, Input, RequestId, Timer};
 use replica::replica::{Identity, Recovered, Replica};
-use shared::ids::{ClusterId, Generation, Instance, Name, Slot};
-use shared::message::{Member, Succession, SuccessionReply};
+use shared::ids::{ClusterId, Generation, Instance, Name, Revision, Slot};
+use shared::message::{Member, Succession};
 
 use calls::Outgoing;
 use storage::Job;
 
-use super::acceptor::{Fate, acceptor_at};
+use super::acceptor::Fate;
 use super::client::request::Request;
 use super::database::Database;
 use super::discovery::Discovery;
@@ -56,6 +57,8 @@ pub struct ReplicaNode {
     said_full: bool,
     /// Whether it is to store what is executed, in a while.
     is_store_due: bool,
+    /// Up to here it has said what history takes.
+    weighed: Revision,
     /// The cluster that it has joined, on disk or soon.
     joined: Option<ClusterId>,
     /// It found out that its log is not that of the cluster, or its cluster not that of the
@@ -136,7 +139,11 @@ impl ReplicaNode {
             history_patience: tuning.history_patience,
             fetch_pause: tuning.fetch_pause,
             snapshot_from_slots: tuning.snapshot_from_slots,
-            retention: Retention { revisions: tuning.retained, time: None, bytes: None },
+            retention: Retention {
+                revisions: tuning.retained,
+                time: None,
+                bytes: tuning.retained_bytes,
+            },
             retained_slots: tuning.retained_slots,
             compaction_interval: tuning.compaction_interval,
             ..Config::default()
@@ -160,6 +167,7 @@ impl ReplicaNode {
             jobs: VecDeque::new(),
             said_full: false,
             is_store_due: false,
+            weighed: Revision(0),
             joined: None,
             has_ended: false,
             begins_anew: false,
@@ -191,6 +199,7 @@ impl ReplicaNode {
         self.config.generation = Generation(self.generation);
         self.core = Replica::new(self.config.clone(), self.identity.clone(), recovered);
         (self.said_full, self.is_store_due) = (false, false);
+        self.weighed = self.database.state().meta().compacted_below;
         (self.has_ended, self.begins_anew, self.is_out) = (false, false, false);
         self.joined = self.database.cluster();
         self.jobs.clear();
@@ -214,33 +223,6 @@ impl ReplicaNode {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
-    }
-
-    /// Those that have followed, as far as it has kept that, or else those of its flags.
-    fn remember_acceptors(&mut self) {
-        self.generation = 0;
-        self.acceptors.clone_from(&self.flags);
-        let own = self.database.cluster();
-        let followed = self.followed.as_ref();
-        if let Some(followed) = followed.filter(|followed| own == Some(followed.cluster())) {
-            self.generation = followed.generation().0;
-            self.acceptors = followed.next().urls.iter().map(|url| acceptor_at(url)).collect();
-        }
-    }
-
-    /// An acceptor has told which ones have followed.
-    fn on_succeeded(&mut self, reply: &SuccessionReply) -> Option<Input> {
-        let own = self.joined.or(self.discovery.cluster());
-        let latest = reply.latest()?;
-        if own != Some(latest.cluster()) || latest.generation().0 <= self.generation {
-            return None;
-        }
-        self.generation = latest.generation().0;
-        self.acceptors = latest.next().urls.iter().map(|url| acceptor_at(url)).collect();
-        self.followed = Some(latest.clone());
-        self.discovery.ask(self.acceptors.len());
-        let (count, generation) = (self.acceptors.len(), latest.generation());
-        Some(Input::Acceptors { count, generation })
     }
 
     /// This life of it.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use replica::replica::event::{Input, Storage, Stored};
-use shared::ids::{ClusterId, Slot};
+use replica::replica::event::{Input, Storage, Stored, Weighed};
+use shared::ids::{ClusterId, Revision, Slot};
 use shared::message::ChosenEntry;
 
 use super::ReplicaNode;
@@ -83,9 +83,21 @@ impl ReplicaNode {
             Fate::Alive => self.step(env, Input::Stored(stored)),
             Fate::Crashed => Fate::Crashed,
         };
+        let fate = if fate == Fate::Alive { self.weigh(env, stored.revision) } else { fate };
         let is_much =
             self.database.written_bytes() >= env.plan.tuning.vote_bytes / VOTES_PER_CHECKPOINT;
         if fate == Fate::Alive && is_much { self.checkpoint(env) } else { fate }
+    }
+
+    /// Says what history takes of the revisions that are new, each of which replaced a version of
+    /// one byte.
+    fn weigh(&mut self, env: &mut Environment, through: Revision) -> Fate {
+        let bytes = through.0.saturating_sub(self.weighed.0);
+        if env.plan.tuning.retained_bytes.is_none() || bytes == 0 {
+            return Fate::Alive;
+        }
+        self.weighed = through;
+        self.step(env, Input::Weighed(Weighed { through, bytes, database_bytes: 0 }))
     }
 
     pub(super) fn schedule_commit(&mut self, env: &mut Environment, after: Duration) {
