@@ -13,7 +13,8 @@ function command(state) {
   const numbers = of(state, "replica").map(({ id }) => Number(/^replica-(\d{1,9})$/.exec(id)?.[1] ?? 0));
   const name = `replica-${Math.max(0, ...numbers) + 1}`;
   const known = acceptors.length > 0 && acceptors.every((url) => PLAIN.test(url)) ? acceptors.join(",") : "URL,URL,URL";
-  return `synod replica --id ${name} --acceptors ${known} \\\n  --listen 0.0.0.0:PORT --advertise-url http://HOST:PORT --data-dir ${name}`;
+  const scheme = known.startsWith("https:") ? "https" : "http";
+  return `synod replica --id ${name} --acceptors ${known} \\\n  --listen 0.0.0.0:PORT --advertise-url ${scheme}://HOST:PORT --data-dir ${name}`;
 }
 
 /** Says it in a place; a text that is there already stays, also for who marks it. */
