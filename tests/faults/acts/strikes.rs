@@ -1,7 +1,6 @@
 //! Services are killed and stopped while an act is asked for.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use rand::RngExt;
