@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::harness::cluster::{Cluster, PATIENCE, Size};
 
 use crate::access::Guarded;
@@ -205,7 +205,7 @@ async fn whoever_is_refused_is_told_of_by_reason_and_nothing_of_what_they_came_w
     let root = reqwest::Client::builder().default_headers(fields).build()?;
     let url = |door: &str| format!("{}/v1/events?held=true", cluster.url(door));
     let mut followers = vec![
-        Follower::open(cluster, "balancer-1", "?held=true", None).await?,
+        Follower::open_by(&root, &url("balancer-1"), None).await?,
         Follower::open_by(&root, &url("replica-1"), None).await?,
     ];
     let made_up = "synod_made-up-by-nobody";
@@ -225,7 +225,7 @@ async fn whoever_is_refused_is_told_of_by_reason_and_nothing_of_what_they_came_w
         ensure!(!told.to_string().contains("made-up"), "{told}");
     }
     // As many as there were until then, on a terminal.
-    let mut again = Follower::open(cluster, "balancer-1", "?held=true", None).await?;
+    let mut again = Follower::open_by(&root, &url("balancer-1"), None).await?;
     let mut count = 0;
     loop {
         let said = again.next().await?.context("it goes on")?;
@@ -235,8 +235,34 @@ async fn whoever_is_refused_is_told_of_by_reason_and_nothing_of_what_they_came_w
         }
     }
     let synod = Synod::at(cluster.front());
-    let shown = synod.text(&["events", "--held", "--count", &count.to_string()]).await?;
+    let mut shown = synod.command(&["events", "--held", "--count", &count.to_string()]);
+    let shown = shown.env("SYNOD_TOKEN", &guarded.root).output().await?.stdout;
+    let shown = String::from_utf8(shown)?;
     ensure!(shown.contains("access\treplica-1 refused ") && shown.contains(": unknown_token"));
     ensure!(!shown.contains("made-up"), "{shown}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_with_a_token_is_told_nothing_more_once_that_has_ended() -> Result<()> {
+    let guarded = Guarded::with(&[]).await?;
+    let policy = json!({"cluster": ["read"]});
+    guarded.settled("balancer-1", Method::PUT, "/v1/policies/watcher", &policy).await?;
+    let (accessor, secret) = guarded.token(&["watcher"]).await?;
+    let mut fields = HeaderMap::new();
+    fields.insert("authorization", format!("Bearer {secret}").try_into()?);
+    let watcher = reqwest::Client::builder().default_headers(fields).build()?;
+    for door in ["balancer-1", "replica-2"] {
+        let url = format!("{}/v1/events", guarded.cluster.url(door));
+        let refused = guarded.cluster.http().get(&url).send().await?.status();
+        ensure!(refused == 401, "{door}: {refused}");
+    }
+    let url = format!("{}/v1/events?held=true", guarded.cluster.front());
+    let mut follower = Follower::open_by(&watcher, &url, None).await?;
+    follower.next().await?.context("it is told what is held")?;
+    let path = format!("/v1/tokens/{accessor}");
+    guarded.settled("balancer-1", Method::DELETE, &path, &Value::Null).await?;
+    while follower.next().await?.is_some() {}
+    ensure!(watcher.get(&url).send().await?.status() == 401);
     Ok(())
 }
