@@ -12,8 +12,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::routing::get;
 use http::request::Parts;
-use http::{Method, Request, Response, Uri};
-use hyper::body::Body as _;
+use http::{Method, Request, Response};
 use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::service::TowerToHyperService;
 use shared::discovery::Mixups;
@@ -141,6 +140,8 @@ impl Front {
         admission: Admission,
     ) -> Arc<Self> {
         let (requests, exposed) = expose(metrics, TRACED, &admission);
+        let heard = Arc::clone(&endpoints);
+        let requests = requests.naming(move || heard.read(Pool::newest_revision));
         let (id, clients_of) = (identity.name().clone(), Arc::clone(&clients));
         let operated = Operated { id, endpoints: Arc::clone(&endpoints), clients: clients_of };
         let own = own_routes(identity, endpoints, Arc::clone(&proxy), mixups)
@@ -196,9 +197,7 @@ impl Front {
             }
             Err(problem) => problem.to_http().map(Body::from),
         };
-        let (status, bytes) = (response.status(), response.body().size_hint().exact());
-        underway.answered(&method, status, bytes, &trace);
-        trace.finish(status, response.headers_mut());
+        self.requests.end(underway, &method, &mut response, trace);
         response
     }
 

@@ -47,7 +47,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::ids::{Name, Slot};
+use shared::ids::{Name, Revision, Slot};
 use shared::message::Member;
 
 pub use self::asked::{Ask, Outcome, Picked, Start};
@@ -218,6 +218,13 @@ impl Pool {
     /// All endpoints, in the order in which they were found.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.values()
+    }
+
+    /// The newest revision of which a replica has told.
+    #[must_use]
+    pub fn newest_revision(&self) -> Option<Revision> {
+        let reports = self.endpoints.values().filter_map(|endpoint| endpoint.report.as_ref());
+        reports.filter_map(|report| report.revision).max()
     }
 
     fn reports(&self) -> impl Iterator<Item = (EndpointId, &Report)> {

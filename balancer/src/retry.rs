@@ -37,9 +37,6 @@ const ROLLBACK: &str = "/v1/rollback";
 /// … unless it is only asked what that would change.
 const DRY_RUN: [&str; 3] = ["dry_run", "dry_run=true", "dry_run=1"];
 
-/// At which revision something was executed.
-const REVISION: &str = "synod-revision";
-
 /// What any replica knows without a quorum.
 const OF_ANY_REPLICA: [&str; 3] = ["/v1/cluster", "/v1/events", "/openapi.json"];
 /// Where tokens are made.
@@ -308,15 +305,17 @@ pub(crate) fn leaves_open(intent: Intent, problem: Option<&Body>) -> bool {
         }
 }
 
-/// Whether an answer says what became of a mutation of which an earlier attempt was left
-/// open: it was executed, or refused by executing it, which is once, and then names the
-/// revision; or its key was used for another request. Any other refusal is of this attempt
+/// Whether an error says what became of a mutation of which an earlier attempt was left
+/// open: it was executed, or refused by executing it, which is once, and then its problem names
+/// the revision; or its key was used for another request. Any other refusal is of this attempt
 /// only, and so is that the client may not. Where an attempt that waited in line was left, its
-/// replica leaves the line, by another entry of the log than a refusal names here.
-pub(crate) fn settles(status: StatusCode, headers: &HeaderMap, waits_in_line: bool) -> bool {
+/// replica leaves the line, by another entry of the log than a refusal names here. The header
+/// `Synod-Revision` says nothing of it: every answer has that.
+pub(crate) fn settles(status: StatusCode, problem: Option<&Body>, waits_in_line: bool) -> bool {
     let is_forbidden = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
-    let is_refusal = status.is_client_error() && !is_forbidden && headers.contains_key(REVISION);
-    status.is_success()
+    let names_revision = problem.is_some_and(|problem| problem.revision.is_some());
+    let is_refusal = status.is_client_error() && !is_forbidden && names_revision;
+    problem.is_some_and(|problem| problem.outcome == Some(Outcome::Applied))
         || [StatusCode::PRECONDITION_FAILED, StatusCode::UNPROCESSABLE_ENTITY].contains(&status)
         || is_refusal && !waits_in_line
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use shared::ids::{ClusterId, Epoch, Name, Slot};
+use shared::ids::{ClusterId, Epoch, Name, Revision, Slot};
 use shared::message::{ClusterError, OtherCluster, Service, Storage, same_cluster};
 
 use crate::pool::{Report, Role};
@@ -21,6 +21,8 @@ struct ReplicaStatus {
     epoch: Epoch,
     /// The last slot executed; none before the first.
     executed_slot: Option<Slot>,
+    /// Of its state.
+    revision: Option<Revision>,
     /// Of an older program: none.
     requests_from: Option<Slot>,
     quorum_answers: bool,
@@ -80,6 +82,7 @@ pub fn report_of(
         role,
         epoch: status.epoch,
         executed_slot: status.executed_slot,
+        revision: status.revision,
         requests_from: status.requests_from,
         quorum_answers: status.quorum_answers,
         can_execute: status.storage == Storage::Writable,
@@ -99,7 +102,7 @@ mod tests {
         let status = json!({
             "service": service, "id": id, "role": role, "epoch": 3, "executed_slot": 7,
             "quorum_answers": true, "storage": "writable", "lag_ms": 40,
-            "zone": "east",
+            "zone": "east", "revision": 5,
         });
         report_of(&status, &"replica-1".parse().unwrap(), None)
     }
@@ -131,6 +134,7 @@ mod tests {
                 role,
                 epoch: Epoch(3),
                 executed_slot: Some(Slot(7)),
+                revision: Some(Revision(5)),
                 requests_from: None,
                 quorum_answers: true,
                 can_execute: true,

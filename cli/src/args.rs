@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 use shared::message::Service;
 
@@ -138,10 +138,18 @@ impl Command {
     }
 }
 
+/// The whole command line.
+fn command() -> clap::Command {
+    output::refused_without(Cli::command())
+}
+
 /// Runs the command that the process's arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| {
+        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
+    });
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help goes to standard output, a mistake to standard error; neither can be
@@ -218,7 +226,7 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode
 
 fn completions(shell: Shell) -> ExitCode {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "synod", &mut script);
+    clap_complete::generate(shell, &mut command(), "synod", &mut script);
     let written = output::bytes(&script).map(|()| ExitCode::SUCCESS);
     written.unwrap_or_else(|error| exit::report(&error))
 }
@@ -229,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
@@ -252,20 +260,35 @@ mod tests {
             }
             command.get_subcommands().for_each(check);
         }
-        check(&Cli::command());
+        check(&command());
     }
 
     #[test]
-    fn every_verb_that_asks_a_cluster_writes_json_for_scripts() {
-        fn check(command: &clap::Command) {
-            let has = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
-            // One is looked at by people alone; the other has a flag of its own.
-            let is_other = ["top", "bench", "gap"].contains(&command.get_name());
-            if has("url") && !is_other {
-                assert!(has("output"), "{} has no --output", command.get_name());
+    fn every_verb_writes_json_or_says_why_it_does_not() {
+        fn check(command: &clap::Command, parents: &str, checked: &mut usize) {
+            let path = format!("{parents}{}", command.get_name());
+            let output = command.get_arguments().find(|arg| arg.get_id() == "output");
+            if !command.is_hide_set() && !command.is_subcommand_required_set() {
+                let has_none = output::WITHOUT.iter().any(|(name, _)| *name == path);
+                let output = output.unwrap_or_else(|| panic!("{path} has no --output"));
+                assert_eq!(output.is_hide_set(), has_none, "{path}");
+                *checked += 1;
             }
-            command.get_subcommands().for_each(check);
+            let parents = format!("{path} ");
+            command.get_subcommands().for_each(|command| check(command, &parents, checked));
         }
-        check(&Cli::command());
+        let (all, mut checked) = (command(), 0);
+        all.get_subcommands().for_each(|command| check(command, "", &mut checked));
+        assert!(checked > 50, "only {checked} verbs");
+    }
+
+    #[test]
+    fn who_asks_for_json_where_there_is_none_is_told_why() {
+        for (name, why) in output::WITHOUT {
+            for flag in ["--output=json", "-ojson"] {
+                let refused = command().try_get_matches_from(["synod", name, flag]).unwrap_err();
+                assert!(refused.to_string().contains(why), "{refused}");
+            }
+        }
     }
 }

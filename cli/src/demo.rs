@@ -19,7 +19,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use clap::value_parser;
 use client::Client;
 use shared::config::Scheme;
 use shared::message::Service;
@@ -28,6 +27,7 @@ use tokio::sync::mpsc;
 use self::load::Load;
 use self::tally::Tally;
 use crate::console::{self, Paint};
+use crate::seconds;
 use crate::signals::Signals;
 use crate::up::plan::{Counts, Keepers, Planned, base_port, plan};
 use crate::up::report::Board;
@@ -49,7 +49,7 @@ pub(crate) struct Args {
         env = "SYNOD_DEMO_SECONDS",
         value_name = "N",
         default_value_t = 65,
-        value_parser = value_parser!(u16).range(1..=600),
+        value_parser = seconds::whole(1_u16, 600),
     )]
     seconds: u16,
     /// A service is killed every so many seconds, or once all are back, where that is later
@@ -58,7 +58,7 @@ pub(crate) struct Args {
         env = "SYNOD_DEMO_EVERY",
         value_name = "N",
         default_value_t = 10,
-        value_parser = value_parser!(u16).range(1..=600),
+        value_parser = seconds::whole(1_u16, 600),
     )]
     every: u16,
     /// The balancer's port, and so all others, as of `synod up`; free ones if not given

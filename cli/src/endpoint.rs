@@ -5,7 +5,7 @@ use std::time::Duration;
 use client::{Client, parse_urls};
 use url::Url;
 
-use crate::token;
+use crate::{seconds, token};
 
 /// Where the cluster is.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,7 +33,7 @@ struct Patience {
         env = "SYNOD_TIMEOUT_SECONDS",
         value_name = "N",
         default_value_t = 30,
-        value_parser = clap::value_parser!(u32).range(1..=86_400),
+        value_parser = seconds::whole(1_u32, 86_400),
     )]
     timeout_seconds: u32,
 }

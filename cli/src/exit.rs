@@ -77,9 +77,11 @@ fn code(error: &Error) -> u8 {
 /// What to do next, where that is more than reading what went wrong.
 fn advice(error: &Error) -> Option<String> {
     Some(match error {
-        Error::NotFound(problem) if problem.detail.contains("no key") => {
-            String::from("`synod list PREFIX` shows which keys there are")
-        }
+        Error::NotFound(problem) => String::from(of_missing(&problem.detail)?),
+        Error::ConditionFailed(problem) if problem.detail.contains("Synod-Fence") => String::from(
+            "the lock was lost, and maybe others changed since what it guards: take it again \
+             (`synod lock NAME -- COMMAND`), and begin anew",
+        ),
         Error::ConditionFailed(_) => String::from(
             "it is not what it was: read it again (`synod get KEY --output json` shows its \
              revision), and decide anew",
@@ -103,14 +105,50 @@ fn advice(error: &Error) -> Option<String> {
         Error::Refused(problem) if problem.status == 422 => {
             String::from("that --idempotency-key is another command's: take another one")
         }
-        Error::NotFound(_)
-        | Error::Conflict(_)
+        Error::Refused(problem) => String::from(of_refused(&problem.detail)?),
+        Error::Denied(problem) if problem.status == 401 => {
+            String::from("SYNOD_TOKEN is the secret to ask with, or --token-file names its file")
+        }
+        Error::Denied(problem) if problem.kind.ends_with(":forbidden") => String::from(
+            "`synod token self` shows which policies there are for whoever asks, and `synod policy \
+             get NAME` what one allows",
+        ),
+        Error::Malformed(_) => String::from(
+            "what answers there may be something else: --url, or SYNOD_URL, names balancers or \
+             replicas",
+        ),
+        Error::Conflict(_)
         | Error::Denied(_)
         | Error::UnknownOutcome { idempotency_key: None, .. }
-        | Error::Refused(_)
-        | Error::Invalid(_)
-        | Error::Malformed(_) => return None,
+        | Error::Invalid(_) => return None,
     })
+}
+
+/// The first of these whose words are there.
+fn first_of(detail: &str, advice: &[(&str, &'static str)]) -> Option<&'static str> {
+    advice.iter().find(|(words, _)| detail.contains(words)).map(|(_, advice)| *advice)
+}
+
+/// What to do where nothing is there.
+fn of_missing(detail: &str) -> Option<&'static str> {
+    let advice = [
+        ("no key", "`synod list PREFIX` shows which keys there are"),
+        ("no lease", "`synod lease grant SECONDS` grants another one"),
+        ("nobody holds", "`synod lock NAME -- COMMAND` takes it"),
+        ("no token", "`synod token list` shows which tokens there are"),
+        ("no policy", "`synod policy list` shows which policies there are"),
+        ("/v1/balancer", "balancers answer that: --url, or SYNOD_URL, names one"),
+    ];
+    first_of(detail, &advice)
+}
+
+/// What to do where the request is at fault.
+fn of_refused(detail: &str) -> Option<&'static str> {
+    let advice = [
+        ("in the future", "`synod status` shows the newest revision, which is read without any"),
+        ("SQLite says", "`synod sql 'SELECT * FROM kv LIMIT 1'` shows the columns of a view"),
+    ];
+    first_of(detail, &advice)
 }
 
 #[cfg(test)]
@@ -153,5 +191,38 @@ mod tests {
         assert!(advice(&unknown).unwrap().contains("--idempotency-key k1"));
         let gone = Error::Gone(answered(410, br#"{"oldest_revision": 7}"#));
         assert!(advice(&gone).unwrap().ends_with("is 7"));
+    }
+
+    #[test]
+    fn whoever_errs_hears_what_to_do_next() {
+        let told = |status: u16, kind: &str, detail: &str| {
+            let kind = format!("urn:synod:problem:{kind}");
+            let body = serde_json::json!({"type": kind, "title": "x", "detail": detail});
+            let problem = answered(status, body.to_string().as_bytes());
+            advice(&match status {
+                404 => Error::NotFound(problem),
+                412 => Error::ConditionFailed(problem),
+                401 | 403 => Error::Denied(problem),
+                _other => Error::Refused(problem),
+            })
+        };
+        for (status, kind, detail, word) in [
+            (400, "bad-request", "revision 9 is in the future: the state is at 3", "synod status"),
+            (400, "bad-request", "SQLite says: no such column: x", "synod sql"),
+            (404, "not-found", "there is no key \"a\" at revision 3", "synod list"),
+            (404, "not-found", "there is no lease 5: it has expired, or never was", "lease grant"),
+            (404, "not-found", "nobody holds lock \"jobs\"", "synod lock NAME -- COMMAND"),
+            (404, "not-found", "there is no token 00", "synod token list"),
+            (404, "not-found", "there is no policy x", "synod policy list"),
+            (404, "not-found", "there is no GET /v1/balancer here", "--url"),
+            (412, "precondition-failed", "the fence of Synod-Fence: nobody does", "lock was lost"),
+            (412, "precondition-failed", "the key is at revision 4", "synod get"),
+            (401, "unauthorized", "a token is required", "SYNOD_TOKEN"),
+            (403, "forbidden", "the token lacks the right read", "synod token self"),
+        ] {
+            let advice = told(status, kind, detail).unwrap_or_default();
+            assert!(advice.contains(word), "{detail}: {advice}");
+        }
+        assert_eq!(told(403, "foreign-origin", "pages of other origins may ask nothing"), None);
     }
 }

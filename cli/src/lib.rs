@@ -19,7 +19,7 @@
 //! output can be piped.
 //!
 //! In reading order: `args` (the command line), `services`, `up`, `demo`, `endpoint`, `output` and
-//! `exit` (whom a command asks, how it answers and how it ends), `token` (as whom), `verbs`,
+//! `exit` (whom a command asks, how it answers and how it ends), `seconds` (times), `token` (as whom), `verbs`,
 //! `status`, `top`, [`tree`], `transfer`, `import`, `export`, `backup`, `restore`, `verify`, `bench`.
 #![expect(
     clippy::disallowed_methods,
@@ -38,6 +38,7 @@ mod import;
 mod output;
 mod pki;
 mod restore;
+mod seconds;
 mod services;
 mod signals;
 mod status;

@@ -14,6 +14,30 @@ pub(crate) struct Output {
     output: Option<Format>,
 }
 
+/// The commands that write no result of which there could be JSON, and why.
+pub(crate) const WITHOUT: [(&str, &str); 8] = [
+    ("up", "it runs until it is stopped: `synod status --output json` tells of what it runs"),
+    ("demo", "it tells people what happens: its exit code says whether a write was lost"),
+    ("top", "it draws on a terminal: `synod status --output json` tells the same, once"),
+    ("completions", "it writes a script for a shell"),
+    ("acceptor", OF_A_SERVICE),
+    ("coordinator", OF_A_SERVICE),
+    ("replica", OF_A_SERVICE),
+    ("balancer", OF_A_SERVICE),
+];
+
+const OF_A_SERVICE: &str = "it is a service: GET /v1/status tells of it in JSON";
+
+/// Has each of these commands refuse `--output` by its reason.
+pub(crate) fn refused_without(command: clap::Command) -> clap::Command {
+    WITHOUT.into_iter().fold(command, |command, (name, why)| {
+        let refuse = move |_: &str| Err::<String, String>(format!("there is none here: {why}"));
+        let arg = clap::Arg::new("output").long("output").short('o').hide(true);
+        let arg = arg.value_name("FORMAT").value_parser(refuse);
+        command.mut_subcommand(name, |subcommand| subcommand.arg(arg))
+    })
+}
+
 /// A format of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -29,6 +53,11 @@ impl Output {
     pub(crate) fn format(&self) -> Format {
         let usual = if io::stdout().is_terminal() { Format::Table } else { Format::Plain };
         self.output.unwrap_or(usual)
+    }
+
+    /// The one that was asked for.
+    pub(crate) fn given(&self) -> Option<Format> {
+        self.output
     }
 }
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::console;
 use crate::output::{self, Format, Output};
+use crate::seconds;
 
 /// How often a spinner turns.
 const TURN: Duration = Duration::from_millis(100);
@@ -29,7 +30,13 @@ pub(crate) struct Transfer {
     )]
     parallel: NonZeroUsize,
     /// How long one file is tried while the cluster does not answer
-    #[arg(long, env = "SYNOD_RETRY_SECONDS", value_name = "N", default_value_t = 60)]
+    #[arg(
+        long,
+        env = "SYNOD_RETRY_SECONDS",
+        value_name = "N",
+        default_value_t = 60,
+        value_parser = seconds::whole(0, u32::MAX),
+    )]
     retry_seconds: u32,
 }
 

@@ -47,11 +47,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse as _;
 use axum::routing::{MethodRouter, delete, get, post, put};
+use http::Method;
 use http::request::Parts;
-use http::{HeaderValue, Method};
 use shared::byte_budget::ByteBudget;
 use shared::config::BaseUrl;
 use shared::console;
@@ -205,8 +205,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
     let clients = client_routes()
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
-        .layer(from_fn_with_state(Arc::clone(&app), require))
-        .layer(from_fn_with_state(Arc::clone(&app), name_revision));
+        .layer(from_fn_with_state(Arc::clone(&app), require));
     let spans = spans::routes(SpanScope::OnRequest(app.gather.clone()))
         .layer(from_fn_with_state(Arc::clone(&app), require));
     let checks = {
@@ -288,20 +287,6 @@ fn not_there(request: &Request, refused: Option<Problem>) -> Problem {
     if request.method().is_safe() { refused } else { refused.with_outcome(Outcome::NotApplied) }
 }
 
-/// Puts `Synod-Revision` on answers that speak of no state in particular: they are given
-/// by the state as it is.
-async fn name_revision(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    app.with_revision(next.run(request).await)
-}
-
-impl App {
-    fn with_revision(&self, mut response: Response) -> Response {
-        let revision = || HeaderValue::from(self.driver.published().status.revision.0);
-        response.headers_mut().entry(reading::REVISION).or_insert_with(revision);
-        response
-    }
-}
-
 /// Single keys are asked for most: read and written.
 impl Direct for App {
     fn route(&self, method: &Method, path: &str) -> Option<&'static str> {
@@ -316,8 +301,7 @@ impl Direct for App {
                 Method::PUT => mutate::put_key(&self, parts, body).await,
                 _ => get::answer(&self, &parts).await.into_response(),
             };
-            let response = guarded(&self, get::ROUTE, parts, answer).await;
-            self.with_revision(response)
+            guarded(&self, get::ROUTE, parts, answer).await
         })
     }
 }

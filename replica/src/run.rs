@@ -175,7 +175,8 @@ pub async fn run(args: Args, mut running: Running) -> anyhow::Result<()> {
     });
     let serving = serve(
         Doors::new(running.listener, running.internal),
-        Routes::with_direct(routes(Arc::clone(&app)), app),
+        Routes::with_direct(routes(Arc::clone(&app)), Arc::clone(&app) as _)
+            .naming(move || Some(app.driver.published().status.revision)),
         Traced { service: Service::Replica, names: SPANS, polls: POLLS },
         admission,
         running.metrics,

@@ -11,10 +11,11 @@
 //! http/sql ◀─Answer (JSON)─┘
 //! ```
 //!
-//! In reading order: `query` (what a worker does), `views` (what it shows), `cell` (how
-//! a value is written), `worker` (the process, from both ends).
+//! In reading order: `query` (what a worker does), `views` (what it shows), `functions`
+//! (what it lets be called), `cell` (how a value is written), `worker` (the process, from both ends).
 
 mod cell;
+pub(crate) mod functions;
 pub(crate) mod query;
 mod views;
 mod worker;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,9 @@ use crate::ids::{LeaseId, Revision};
 
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// Which state an answer speaks of.
+pub const REVISION: HeaderName = HeaderName::from_static("synod-revision");
 
 /// The `Retry-After` where nothing better is known: long enough for an election, short
 /// enough for people.
@@ -156,7 +159,7 @@ impl Problem {
 
     /// Adds a header to the response, for instance `Allow`.
     #[must_use]
-    pub fn with_header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.insert(name, value);
         self
     }
@@ -190,7 +193,7 @@ impl Problem {
             );
         }
         if let Some(revision) = self.0.body.revision {
-            headers.insert("synod-revision", HeaderValue::from(revision.0));
+            headers.insert(REVISION, HeaderValue::from(revision.0));
         }
         response
     }

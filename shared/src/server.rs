@@ -126,7 +126,7 @@ const SEND_BUFFER_BYTES: usize = 128 << 10;
 /// within [`Limits::drain`].
 ///
 /// On every request of the router: whose it is ([`ClientNetwork`]). Around every route: a span and
-/// `Trace-Id`, what is counted of it ([`Requests`]), [`Admission`], and problems for unknown
+/// `Trace-Id`, what is counted of it ([`Requests`]), `Synod-Revision` where the routes know one, [`Admission`], and problems for unknown
 /// paths (404) and methods (405). Beside them: `/metrics`.
 ///
 /// # Errors
@@ -139,10 +139,10 @@ pub async fn serve(
     metrics: Metrics,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let Routes { router, direct } = routes.into();
+    let Routes { router, direct, newest } = routes.into();
     let asked = traced.service;
     let (requests, exposed) = expose(metrics, traced, &admission);
-    let requests = Arc::new(requests);
+    let requests = Arc::new(requests.named_by(newest));
     let router = with_fallbacks(router.merge(exposed))
         .layer(from_fn_with_state((asked, admission.clone()), admit))
         .layer(from_fn_with_state(Arc::clone(&requests), observe));

@@ -5,6 +5,7 @@
 //! of the messages, and one of another version is refused by name (415 for a body, 406
 //! for an answer that is asked for), with what is spoken here in `Accept`.
 
+mod json;
 mod media_type;
 
 use std::pin::pin;
@@ -24,6 +25,8 @@ use crate::deadline::Deadline;
 use crate::problem::Problem;
 use crate::versions;
 
+pub use json::JsonError;
+use json::SHOWN_CHARS;
 pub use media_type::{JSON, MediaType, POSTCARD, SPOKEN, VERSION, essence_of};
 
 /// The longest message between services, in bytes: above the largest Accept or page of
@@ -43,29 +46,14 @@ pub enum Encoding {
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// Not the JSON that was expected.
-    #[error("not the expected JSON: {}", head(.0))]
-    Json(#[from] serde_json::Error),
+    #[error("not the expected JSON: {0}")]
+    Json(#[from] JsonError),
     /// Not the binary message that was expected.
     #[error("not the expected postcard message: {0}")]
     Postcard(#[from] postcard::Error),
     /// The binary message ends before the bytes do.
     #[error("{0} bytes are left over after the message")]
     Trailing(usize),
-}
-
-/// How much of an error is repeated to whoever sent the bytes, in characters.
-const SHOWN_CHARS: usize = 400;
-
-/// JSON's errors repeat what they met, a field's name for instance, however long it is;
-/// where it was met stands at their end.
-fn head(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.char_indices().nth(SHOWN_CHARS) {
-        None => text,
-        Some((end, _)) => {
-            format!("{}… at line {} column {}", &text[..end], error.line(), error.column())
-        }
-    }
 }
 
 impl Encoding {
@@ -103,7 +91,7 @@ impl Encoding {
     /// When the bytes are not exactly one such message.
     pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, DecodeError> {
         match self {
-            Self::Json => Ok(serde_json::from_slice(bytes)?),
+            Self::Json => Ok(json::decode(bytes)?),
             Self::Postcard => match postcard::take_from_bytes(bytes)? {
                 (message, []) => Ok(message),
                 (_, rest @ [_, ..]) => Err(DecodeError::Trailing(rest.len())),

@@ -3,6 +3,7 @@
 //! what each operation takes. So whatever gets an entry there is tried here, too.
 
 use anyhow::{Context, Result, ensure};
+use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tests::harness::cluster::{Cluster, Size, eventually};
@@ -186,6 +187,16 @@ impl Operation {
     }
 }
 
+/// Every answer names its trace, and a revision.
+fn says_where_it_stands(headers: &HeaderMap) -> Result<()> {
+    let field = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let trace = field("trace-id").context("no Trace-Id")?;
+    ensure!(trace.len() == 32 && u128::from_str_radix(trace, 16).is_ok(), "Trace-Id: {trace}");
+    let revision = field("synod-revision").context("no Synod-Revision")?;
+    ensure!(revision.parse::<u64>().is_ok(), "Synod-Revision: {revision}");
+    Ok(())
+}
+
 fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {
     fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
@@ -318,6 +329,7 @@ async fn try_one(cluster: &Cluster, door: &str, operation: &Operation, bad: Bad)
     }
     let response = request.send().await?;
     let status = response.status().as_u16();
+    says_where_it_stands(response.headers()).with_context(|| why.clone())?;
     if operation.method == Method::HEAD {
         ensure!(statuses.contains(&status), "{why}: {status}");
         return Ok(());
@@ -332,5 +344,45 @@ async fn try_one(cluster: &Cluster, door: &str, operation: &Operation, bad: Bad)
     ensure!(names, "{why}: it does not name {named:?}: {said}");
     let outcome = &problem["outcome"];
     ensure!(!operation.is_mutation() || outcome == "not_applied", "{why}: {said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_names_its_trace_and_a_revision_whoever_gives_it() -> Result<()> {
+    let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
+    let large = "h".repeat(20_000);
+    for door in ["balancer-1", "replica-1"] {
+        document(&cluster, door).await?;
+        let own = if door == "balancer-1" { "/v1/balancer" } else { "/v1/replication/nothing" };
+        let named: [(&str, &str, Option<(&str, &str)>, u16); 16] = [
+            ("GET", "/v1/kv/absent", None, 404),
+            ("GET", "/v1/status", None, 200),
+            ("GET", "/livez", None, 200),
+            ("GET", "/metrics", None, 200),
+            ("GET", "/openapi.json", None, 200),
+            ("GET", "/nothing", None, 404),
+            ("GET", "/v1/nothing", None, 404),
+            ("PUT", "/v1/replication/log", None, if door == "balancer-1" { 404 } else { 405 }),
+            ("PATCH", "/v1/kv/x", None, 405),
+            ("PUT", "/v1/status", None, 405),
+            ("GET", "/v1/kv/%ff", None, 400),
+            ("GET", "/v1/events?bogus=1", None, 400),
+            ("GET", "/v1/kv/x", Some(("x-large", &large)), 431),
+            ("GET", "/v1/kv/x", Some(("host", "evil.example")), 421),
+            ("PUT", "/v1/kv/x", Some(("origin", "http://evil.example")), 403),
+            ("POST", own, None, if door == "balancer-1" { 405 } else { 404 }),
+        ];
+        for (method, path, field, status) in named {
+            let url = format!("{}{path}", cluster.url(door));
+            let mut request = cluster.http().request(method.parse()?, url);
+            if let Some((name, value)) = field {
+                request = request.header(name, value);
+            }
+            let response = request.send().await?;
+            let what = format!("{door}: {method} {path} {:?}", field.map(|(name, _)| name));
+            ensure!(response.status().as_u16() == status, "{what}: {response:?}");
+            says_where_it_stands(response.headers()).context(what)?;
+        }
+    }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::ids::{Epoch, Name, Slot};
+use shared::ids::{Epoch, Name, Revision, Slot};
 use shared::message::Member;
 
 use super::outliers::Record;
@@ -136,6 +136,8 @@ pub struct Report {
     pub epoch: Epoch,
     /// The last slot executed there; none before the first.
     pub executed_slot: Option<Slot>,
+    /// The revision of its state; none where it was not told.
+    pub revision: Option<Revision>,
     /// It knows which requests were executed at that slot and above; none: it does not know
     /// requests by name.
     pub requests_from: Option<Slot>,

@@ -3,7 +3,7 @@ mod primary;
 
 use std::time::Duration;
 
-use shared::ids::{Epoch, Instance, Slot};
+use shared::ids::{Epoch, Instance, Revision, Slot};
 use shared::message::Service as Kind;
 
 use super::*;
@@ -63,6 +63,7 @@ pub(super) fn report(role: Role, epoch: u64) -> Option<Report> {
         role,
         epoch: Epoch(epoch),
         executed_slot: Some(Slot(7)),
+        revision: Some(Revision(epoch)),
         requests_from: Some(Slot(3)),
         quorum_answers: true,
         can_execute: true,

@@ -195,15 +195,14 @@ async fn settled(
     waits_in_line: bool,
     response: Response<Body>,
 ) -> Result<Response<Body>, Problem> {
-    let is_settled = retry::settles(response.status(), response.headers(), waits_in_line);
-    if happened == MayHaveHappened::No || is_settled {
+    if happened == MayHaveHappened::No || response.status().is_success() {
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
     let body = Limited::new(body, MAX_PROBLEM_BYTES).collect().await;
     let body = body.map(Collected::to_bytes).unwrap_or_default();
     let problem: Option<problem::Body> = serde_json::from_slice(&body).ok();
-    if problem.as_ref().is_some_and(|problem| problem.outcome == Some(Outcome::Applied)) {
+    if retry::settles(parts.status, problem.as_ref(), waits_in_line) {
         return Ok(Response::from_parts(parts, Body::from(body)));
     }
     Err(retry::left_open(parts.status, problem.as_ref().map_or("", |problem| &problem.detail)))

@@ -1,6 +1,7 @@
 //! Each a sentence of what may be sent again.
 
 use http::{HeaderName, HeaderValue};
+use shared::ids::Revision;
 
 use super::*;
 
@@ -196,28 +197,35 @@ fn a_refusal_after_an_attempt_that_was_left_open_settles_nothing() {
     assert!(leaves_open(Intent::Mutation, None));
     assert!(!leaves_open(Intent::Mutation, Some(refused.body())));
     assert!(!leaves_open(Intent::Read, None));
-    for (status, is_settled) in [(200, true), (201, true), (412, true), (422, true)]
+    let problem = |status, revision| {
+        let problem = Problem::new(status, "kind", "title", "");
+        if revision { problem.with_revision(Revision(7)) } else { problem }
+    };
+    for (status, is_settled) in [(412, true), (422, true)]
         .into_iter()
         .chain([400, 413, 429, 503, 504, 507].map(|status| (status, false)))
     {
         let status = StatusCode::from_u16(status).unwrap();
+        let refused = problem(status, false);
         for waits_in_line in [false, true] {
-            let settles = settles(status, &HeaderMap::new(), waits_in_line);
+            let settles = settles(status, Some(refused.body()), waits_in_line);
             assert_eq!(settles, is_settled, "{status}");
         }
     }
     // What executing refused names the revision; what is for now, or says who may, does not
     // tell what became of it before.
-    let executed =
-        HeaderMap::from_iter([(HeaderName::from_static(REVISION), HeaderValue::from(7))]);
     for (status, is_settled) in [(404, true), (409, true), (410, true), (400, true)]
         .into_iter()
         .chain([401, 403, 503, 507].map(|status| (status, false)))
     {
         let status = StatusCode::from_u16(status).unwrap();
-        assert_eq!(settles(status, &executed, false), is_settled, "{status}");
-        assert!(!settles(status, &executed, true), "{status}: the line was left besides");
+        let executed = problem(status, true);
+        assert_eq!(settles(status, Some(executed.body()), false), is_settled, "{status}");
+        let in_line = settles(status, Some(executed.body()), true);
+        assert!(!in_line, "{status}: the line was left besides");
     }
+    let applied = problem(StatusCode::BAD_REQUEST, false).with_outcome(Outcome::Applied);
+    assert!(settles(StatusCode::BAD_REQUEST, Some(applied.body()), true));
     let said = left_open(StatusCode::SERVICE_UNAVAILABLE, "no primary");
     assert_eq!(said.body().outcome, Some(Outcome::Unknown));
 }

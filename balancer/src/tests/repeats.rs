@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http::Method;
-use shared::ids::Slot;
+use shared::ids::{Revision, Slot};
 use shared::problem::{Outcome, Problem};
 use shared::repeat::Repeatable;
 
@@ -124,8 +124,14 @@ async fn after_a_break(path: &str, then: Reply) -> (Fake, Answer) {
 async fn what_executing_a_mutation_again_refused_is_the_clients_answer() {
     let fields = "content-type: application/problem+json\r\nsynod-revision: 7\r\n";
     let busy = Problem::conflict("somebody holds it").with_outcome(Outcome::NotApplied);
-    let body = serde_json::to_string(busy.body()).unwrap();
-    let conflict = || Reply::with("409 Conflict", fields, &body);
+    let reply = |problem: Problem| {
+        let body = serde_json::to_string(problem.body()).unwrap();
+        Reply::with("409 Conflict", fields, &body)
+    };
+    // Every answer has the header; of what was executed, the problem names the revision.
+    let (_one, answer) = after_a_break("/v1/kv/k", reply(busy.clone())).await;
+    assert_eq!(answer.problem(), problem("unavailable", 503, Some("unknown")));
+    let conflict = || reply(busy.clone().with_revision(Revision(7)));
     let (_one, answer) = after_a_break("/v1/kv/k", conflict()).await;
     assert_eq!(answer.problem(), problem("conflict", 409, Some("not_applied")));
     // The line was left by the first attempt, which is not told here.

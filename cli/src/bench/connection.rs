@@ -14,6 +14,8 @@ use shared::tls::Calls;
 use tokio::time::timeout;
 use url::{Position, Url};
 
+use super::tally::Outcome;
+
 /// The longest wait for an answer: above the services' own deadline (10 s).
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest wait for a connection: the cluster may be far away.
@@ -30,11 +32,17 @@ impl Connection {
         Ok(Self(pool.to(&url[..Position::BeforePath])?))
     }
 
+    /// Sends a request, and says how it ended.
+    pub(crate) async fn ask(&mut self, request: Request<Full<Bytes>>) -> Outcome {
+        match self.send(request).await {
+            Ok(status) if status.is_success() => Outcome::Done,
+            Ok(status) => Outcome::Failed(status.to_string()),
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+
     /// Sends a request and takes the whole answer.
-    pub(crate) async fn send(
-        &mut self,
-        request: Request<Full<Bytes>>,
-    ) -> anyhow::Result<StatusCode> {
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<StatusCode> {
         timeout(ANSWER_TIMEOUT, self.exchange(request)).await.context("no answer in time")?
     }
 

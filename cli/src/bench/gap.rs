@@ -10,16 +10,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use clap::builder::BoolishValueParser;
 use client::Client;
 use futures::future::try_join_all;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::load::{Load, Outcome, Work};
+use super::load::Load;
 use super::processes::{self, Discovered};
+use super::tally::Outcome;
 use crate::console::{self, grouped};
 use crate::endpoint::Endpoint;
+use crate::output::{self, Format, Output};
+use crate::seconds;
 
 /// How long the load runs before the kill.
 const BEFORE: Duration = Duration::from_secs(2);
@@ -30,6 +32,8 @@ const RETURN_PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Args {
     #[command(flatten)]
     endpoint: Endpoint,
+    #[command(flatten)]
+    output: Output,
     /// Which process to kill
     #[arg(long, env = "SYNOD_BENCH_KILL", value_enum)]
     kill: Victim,
@@ -48,7 +52,7 @@ pub(crate) struct Args {
         env = "SYNOD_BENCH_GAP_SECONDS",
         value_name = "N",
         default_value_t = 10,
-        value_parser = clap::value_parser!(u32).range(1..=3600),
+        value_parser = seconds::whole(1_u32, 3_600),
     )]
     seconds: u32,
     /// How often; from the second round on the one killed before must be ready again
@@ -60,9 +64,6 @@ pub(crate) struct Args {
         value_parser = clap::value_parser!(u32).range(1..=1000),
     )]
     rounds: u32,
-    /// Print JSON
-    #[arg(long, env = "SYNOD_BENCH_JSON", value_parser = BoolishValueParser::new())]
-    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -103,10 +104,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     client.delete_prefix(&prefix).await.context("cannot delete the keys again")?;
-    if args.json {
-        console::say(serde_json::to_string_pretty(&gaps)?);
-    } else {
-        gaps.iter().for_each(console::say);
+    for gap in &gaps {
+        match args.output.format() {
+            Format::Json => output::json(gap)?,
+            Format::Table | Format::Plain => output::line(gap)?,
+        }
     }
     let recovered = gaps.iter().all(|gap| gap.acknowledged_after > 0);
     Ok(if recovered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -143,7 +145,7 @@ async fn measure(args: &Args, victim: &Discovered, prefix: &str) -> anyhow::Resu
         !stop.get()
     };
     let clients =
-        try_join_all((0..load.clients).map(|client| load.client(client, Work::Write, &note)));
+        try_join_all((0..load.clients).map(|client| load.client(load.writes(client), &note)));
     let killer = async {
         sleep(BEFORE).await;
         victim.kill()?;

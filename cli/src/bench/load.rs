@@ -1,48 +1,30 @@
-//! The closed loop.
+//! A load: how many clients, on what, for how long; and the closed loop that most are.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::slice::from_ref;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use bytes::Bytes;
+use client::Client;
 use futures::future::try_join_all;
-use hdrhistogram::Histogram;
 use http::{Method, Request, header};
 use http_body_util::Full;
+use serde_json::Value;
 use tokio::time::sleep;
 use url::Url;
 
 use super::connection::Connection;
+use super::tally::{Measured, Outcome, Tally};
 use crate::token;
 
-/// What is not counted at the start: connections are opened and caches filled.
-const WARM_UP: Duration = Duration::from_millis(500);
 /// The pause of a client after an error; without it a refusing cluster would be measured
 /// by how fast it refuses.
-const ERROR_PAUSE: Duration = Duration::from_millis(5);
-/// A client goes round this many keys of its own.
-const KEYS_PER_CLIENT: u64 = 256;
-/// The longest latency told apart from longer ones, in microseconds.
-const MAX_LATENCY_US: u64 = 120_000_000;
+pub(super) const ERROR_PAUSE: Duration = Duration::from_millis(5);
+/// What leases last beyond the measurement.
+const LEASE_SPARE: Duration = Duration::from_secs(60);
 
-/// What the clients do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Work {
-    Write,
-    LinearizableRead,
-    LocalRead,
-}
-
-impl Work {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Write => "write",
-            Self::LinearizableRead => "linearizable read",
-            Self::LocalRead => "local read",
-        }
-    }
-}
+/// A request that a client sends.
+pub(super) type Sent = Request<Full<Bytes>>;
 
 /// A number of clients on keys of their own.
 pub(crate) struct Load {
@@ -53,71 +35,35 @@ pub(crate) struct Load {
     pub(crate) duration: Duration,
 }
 
-/// What was measured.
-pub(crate) struct Measured {
-    /// Of the successful requests, in microseconds.
-    pub(crate) latency: Histogram<u64>,
-    pub(crate) elapsed: Duration,
-    /// How often each error came.
-    pub(crate) errors: BTreeMap<String, u64>,
-}
-
 impl Load {
-    /// Runs all clients for the duration.
-    pub(crate) async fn run(&self, work: Work) -> anyhow::Result<Measured> {
-        match work {
-            Work::Write => {}
-            Work::LinearizableRead | Work::LocalRead => {
-                self.fill().await.context("cannot write what is to be read")?
-            }
-        }
-        let latency = RefCell::new(Histogram::new_with_bounds(1, MAX_LATENCY_US, 3)?);
-        let errors = RefCell::new(BTreeMap::new());
-        let begin = Instant::now() + WARM_UP;
-        let end = begin + self.duration;
-        let stop = Cell::new(false);
-        let note = |sent: Instant, outcome: Outcome| {
-            let answered = Instant::now();
-            if answered >= end {
-                stop.set(true);
-            } else if sent >= begin {
-                match outcome {
-                    Outcome::Done => {
-                        let micros =
-                            u64::try_from((answered - sent).as_micros()).unwrap_or(u64::MAX);
-                        latency.borrow_mut().saturating_record(micros);
-                    }
-                    Outcome::Failed(error) => *errors.borrow_mut().entry(error).or_insert(0) += 1,
-                }
-            }
-            !stop.get()
-        };
-        try_join_all((0..self.clients).map(|client| self.client(client, work, &note))).await?;
-        Ok(Measured {
-            latency: latency.into_inner(),
-            elapsed: self.duration,
-            errors: errors.into_inner(),
-        })
+    /// A closed loop: each client sends its next request when it has the answer to its last.
+    /// `requests` gives those of a client, by their number.
+    pub(super) async fn closed_loop<R>(
+        &self,
+        requests: impl Fn(usize) -> R,
+    ) -> anyhow::Result<Measured>
+    where
+        R: Fn(u64) -> http::Result<Sent>,
+    {
+        let tally = Tally::over(self.duration)?;
+        let note = |sent, outcome| tally.note(sent, outcome);
+        let clients = (0..self.clients).map(|client| self.client(requests(client), &note));
+        try_join_all(clients).await?;
+        Ok(tally.measured())
     }
 
     /// One client, until `note` says that it is enough. `note` gets when a request was
     /// sent, and how it ended.
-    pub(crate) async fn client(
+    pub(super) async fn client(
         &self,
-        client: usize,
-        work: Work,
+        requests: impl Fn(u64) -> http::Result<Sent>,
         note: &impl Fn(Instant, Outcome) -> bool,
     ) -> anyhow::Result<()> {
         let mut connection = Connection::new(&self.url)?;
-        let value = Bytes::from(vec![b'x'; self.value_bytes]);
         for turn in 0.. {
-            let request = self.request(client, turn % KEYS_PER_CLIENT, work, &value)?;
+            let request = requests(turn)?;
             let sent = Instant::now();
-            let outcome = match connection.send(request).await {
-                Ok(status) if status.is_success() => Outcome::Done,
-                Ok(status) => Outcome::Failed(status.to_string()),
-                Err(error) => Outcome::Failed(error.to_string()),
-            };
+            let outcome = connection.ask(request).await;
             let failed = matches!(outcome, Outcome::Failed(_));
             if !note(sent, outcome) {
                 break;
@@ -129,45 +75,50 @@ impl Load {
         Ok(())
     }
 
-    /// Every key that will be read is written once.
-    async fn fill(&self) -> anyhow::Result<()> {
-        let clients = (0..self.clients).map(async |client| {
-            let mut connection = Connection::new(&self.url)?;
-            let value = Bytes::from(vec![b'x'; self.value_bytes]);
-            for index in 0..KEYS_PER_CLIENT {
-                let status =
-                    connection.send(self.request(client, index, Work::Write, &value)?).await?;
-                ensure!(status.is_success(), "{status}");
-            }
-            anyhow::Ok(())
-        });
-        try_join_all(clients).await.map(drop)
-    }
-
-    fn request(
+    /// A request for a path, and with this as its body.
+    pub(super) fn request(
         &self,
-        client: usize,
-        index: u64,
-        work: Work,
-        value: &Bytes,
-    ) -> http::Result<Request<Full<Bytes>>> {
-        let (method, query, body) = match work {
-            Work::Write => (Method::PUT, "", value.clone()),
-            Work::LinearizableRead => (Method::GET, "", Bytes::new()),
-            Work::LocalRead => (Method::GET, "?consistency=local", Bytes::new()),
-        };
-        let path = self.url.path().trim_end_matches('/');
-        let target = format!("{path}/v1/kv/{}{client}/{index}{query}", self.prefix);
-        let mut request = Request::builder().method(method).uri(target);
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> http::Result<Sent> {
+        let base = self.url.path().trim_end_matches('/');
+        let mut request = Request::builder().method(method).uri(format!("{base}{path}"));
         if let Some(secret) = token::given() {
             request = request.header(header::AUTHORIZATION, format!("Bearer {secret}"));
         }
-        request.body(Full::new(body))
+        request.body(Full::new(body.into()))
     }
-}
 
-/// How a request ended.
-pub(crate) enum Outcome {
-    Done,
-    Failed(String),
+    /// The same, with JSON.
+    pub(super) fn json(&self, method: Method, path: &str, body: &Value) -> http::Result<Sent> {
+        self.request(method, path, body.to_string())
+    }
+
+    /// A value that is written.
+    pub(super) fn value(&self) -> Bytes {
+        Bytes::from(vec![b'x'; self.value_bytes])
+    }
+
+    /// For what is no request of the measurement itself.
+    pub(super) fn aside(&self) -> anyhow::Result<Client> {
+        Ok(token::with_token(Client::of_urls(from_ref(&self.url))?))
+    }
+
+    /// Grants each client a lease that outlasts the measurement.
+    pub(super) async fn grant_leases(&self) -> anyhow::Result<Vec<u64>> {
+        let aside = self.aside()?;
+        let grants = (0..self.clients).map(|_| async {
+            Ok::<u64, client::Error>(aside.grant_lease(self.duration + LEASE_SPARE).await?.id)
+        });
+        try_join_all(grants).await.context("cannot grant a lease to each client")
+    }
+
+    /// Ends them again.
+    pub(super) async fn revoke_leases(&self, leases: &[u64]) -> anyhow::Result<()> {
+        let aside = self.aside()?;
+        let revoke = |id: &u64| aside.revoke_lease(*id).into_future();
+        try_join_all(leases.iter().map(revoke)).await.context("cannot end the leases again")?;
+        Ok(())
+    }
 }

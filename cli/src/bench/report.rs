@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::load::{Measured, Work};
 use super::processes::Discovered;
+use super::tally::Measured;
 use crate::console::{Align, Table, grouped};
 
 /// All of one run.
@@ -19,7 +19,7 @@ pub(crate) struct Report {
     pub(crate) memory: Vec<MemoryRow>,
 }
 
-/// One closed loop.
+/// One measurement.
 #[derive(Debug, Serialize)]
 pub(crate) struct LoadRow {
     work: &'static str,
@@ -30,14 +30,16 @@ pub(crate) struct LoadRow {
     p99_ms: f64,
     max_ms: f64,
     errors: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    writes_per_second: Option<f64>,
 }
 
 impl LoadRow {
-    pub(crate) fn new(work: Work, clients: u16, measured: &Measured) -> Self {
-        let Measured { latency, elapsed, errors } = measured;
+    pub(crate) fn new(work: &'static str, clients: u16, measured: &Measured) -> Self {
+        let Measured { latency, elapsed, errors, writes_per_second } = measured;
         let operations = latency.len();
         Self {
-            work: work.name(),
+            work,
             clients,
             operations,
             per_second: operations as f64 / elapsed.as_secs_f64(),
@@ -45,6 +47,7 @@ impl LoadRow {
             p99_ms: millis(latency.value_at_quantile(0.99)),
             max_ms: millis(latency.max()),
             errors: errors.clone(),
+            writes_per_second: *writes_per_second,
         }
     }
 }
@@ -109,10 +112,14 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "closed loop, {} byte values, {} s each\n\n{load}\n{memory}",
+            "{} byte values, {} s each\n\n{load}\n{memory}",
             self.value_bytes, self.seconds
         )?;
         for row in &self.load {
+            if let Some(writes) = row.writes_per_second {
+                let writes = grouped(writes.round() as u64);
+                writeln!(f, "  {} with {} clients: {writes} writes/s", row.work, row.clients)?;
+            }
             for (error, count) in &row.errors {
                 writeln!(f, "  {} with {} clients: {count} times {error}", row.work, row.clients)?;
             }
@@ -135,9 +142,14 @@ mod tests {
         (1..=100).for_each(|millis| latency.saturating_record(millis * 1_000));
         let errors = BTreeMap::from([(String::from("503 Service Unavailable"), 2)]);
         let row = LoadRow::new(
-            Work::Write,
+            "write",
             16,
-            &Measured { latency, elapsed: Duration::from_secs(5), errors },
+            &Measured {
+                latency,
+                elapsed: Duration::from_secs(5),
+                errors,
+                writes_per_second: Some(999.6),
+            },
         );
         assert_eq!((row.operations, row.per_second), (100, 20.0));
         assert!(
@@ -157,5 +169,6 @@ mod tests {
         assert!(text.contains("  write       16          20   50."), "{text}");
         assert!(text.contains("  acceptor-1    7         10.0          -"), "{text}");
         assert!(text.contains("write with 16 clients: 2 times 503 Service Unavailable"), "{text}");
+        assert!(text.contains("write with 16 clients: 1,000 writes/s\n"), "{text}");
     }
 }

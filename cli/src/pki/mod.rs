@@ -12,17 +12,18 @@ mod authority;
 mod folder;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{bail, ensure};
 use clap::Subcommand;
+use serde::Serialize;
 use shared::ids::Name;
 use shared::tls::{Role, ServiceId, identity};
 
 use self::authority::Names;
 pub(crate) use self::authority::{Authority, DOMAIN};
-use crate::output;
+use crate::output::{self, Format, Output};
 
 /// Keys and certificates of a cluster.
 #[derive(clap::Args)]
@@ -41,12 +42,34 @@ enum Command {
     Renew(Renew),
 }
 
-/// Where the authority is.
+/// Where the authority is, and how it is told what was made.
 #[derive(clap::Args)]
 struct Folder {
     /// Folder of the authority and of what it issues
     #[arg(long, env = "SYNOD_PKI_DIR", value_name = "DIR", default_value = "synod-pki")]
     dir: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What was made.
+#[derive(Serialize)]
+struct Made {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Folder {
+    fn say(&self, certificate: PathBuf) -> anyhow::Result<()> {
+        match self.output.format() {
+            Format::Table | Format::Plain => output::line(certificate.display()),
+            Format::Json => output::json(&Made { key: key_beside(&certificate), certificate }),
+        }
+    }
+}
+
+fn key_beside(certificate: &Path) -> PathBuf {
+    certificate.with_extension("key")
 }
 
 /// How long a certificate counts.
@@ -117,9 +140,9 @@ struct Renew {
 /// Carries out a command.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
-        Command::Init(Init { folder: Folder { dir }, domain }) => {
-            let authority = Authority::create(&dir, &domain)?;
-            output::line(authority.certificate().display())?;
+        Command::Init(Init { folder, domain }) => {
+            let authority = Authority::create(&folder.dir, &domain)?;
+            folder.say(authority.certificate())?;
         }
         Command::Issue(issue) => {
             let authority = Authority::open(&issue.folder.dir)?;
@@ -138,14 +161,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
             let id = authority.id(issue.role, issue.name);
             authority.issue(&id, &names, issue.lifetime.days)?;
-            output::line(authority.certificate_of(&id.name).display())?;
+            issue.folder.say(authority.certificate_of(&id.name))?;
         }
         Command::Renew(renew) => {
             let authority = Authority::open(&renew.folder.dir)?;
             let names = if renew.names.is_empty() { authority.names()? } else { renew.names };
             for name in &names {
                 authority.renew(name, renew.lifetime.days)?;
-                output::line(authority.certificate_of(name).display())?;
+                renew.folder.say(authority.certificate_of(name))?;
             }
         }
     }
@@ -156,5 +179,22 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 impl Authority {
     pub(crate) fn id(&self, role: Role, name: Name) -> ServiceId {
         ServiceId { domain: self.domain().to_owned(), role, name }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_that_is_told_is_the_one_that_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::create(dir.path(), DOMAIN).unwrap();
+        assert!(key_beside(&authority.certificate()).exists());
+        let name: Name = "ada.eu".parse().unwrap();
+        let id = authority.id(Role::Operator, name.clone());
+        authority.issue(&id, &Names::of_loopback(), 1).unwrap();
+        assert_eq!(key_beside(&authority.certificate_of(&name)), authority.key_of(&name));
+        assert!(authority.key_of(&name).exists());
     }
 }

@@ -41,6 +41,7 @@ pub(crate) use self::plan::Keepers;
 use self::plan::{Counts, Planned};
 use self::supervisor::{Cluster, Event};
 use crate::console::{self, Paint};
+use crate::seconds;
 use crate::signals::Signals;
 
 /// How often the sizes of the logs are looked at.
@@ -82,7 +83,13 @@ pub(crate) struct Args {
     #[arg(long, env = "SYNOD_UP_AUTH", value_parser = BoolishValueParser::new())]
     auth: bool,
     /// Give up when writes are not served after this long
-    #[arg(long, env = "SYNOD_READY_SECONDS", value_name = "N", default_value_t = 60)]
+    #[arg(
+        long,
+        env = "SYNOD_READY_SECONDS",
+        value_name = "N",
+        default_value_t = 60,
+        value_parser = seconds::whole(0, u32::MAX),
+    )]
     ready_seconds: u32,
 }
 

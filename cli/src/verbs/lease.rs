@@ -8,6 +8,7 @@ use clap::Subcommand;
 use super::{Common, Once, named};
 use crate::console::counted;
 use crate::output::{self, Format};
+use crate::seconds;
 
 #[derive(clap::Args)]
 pub(crate) struct Lease {
@@ -22,7 +23,7 @@ enum Action {
         #[command(flatten)]
         common: Common,
         /// In seconds; parts of one are taken too
-        #[arg(value_parser = seconds)]
+        #[arg(value_parser = seconds::parts)]
         ttl: Duration,
         #[command(flatten)]
         once: Once,
@@ -32,6 +33,7 @@ enum Action {
         #[command(flatten)]
         common: Common,
         /// The lease
+        #[arg(value_parser = id)]
         id: u64,
     },
     /// Renew a lease
@@ -39,6 +41,7 @@ enum Action {
         #[command(flatten)]
         common: Common,
         /// The lease
+        #[arg(value_parser = id)]
         id: u64,
     },
     /// End a lease: its keys are deleted, and its locks released
@@ -46,16 +49,17 @@ enum Action {
         #[command(flatten)]
         common: Common,
         /// The lease
+        #[arg(value_parser = id)]
         id: u64,
         #[command(flatten)]
         once: Once,
     },
 }
 
-/// Reads a time in seconds, such as `10` or `0.5`.
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+/// Reads the number of a lease.
+fn id(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| String::from("a lease is named by the number that `synod lease grant` prints"))
 }
 
 /// Does it; prints the lease's number, or how many milliseconds are left of it, or how many
@@ -118,13 +122,6 @@ fn shown(lease: &client::Lease) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_is_seconds_and_parts_of_them() {
-        assert_eq!(seconds("10"), Ok(Duration::from_secs(10)));
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        assert!(["-1", "x", "1s", "inf", "NaN"].iter().all(|bad| seconds(bad).is_err()));
-    }
 
     #[test]
     fn a_lease_is_told_with_its_keys() {

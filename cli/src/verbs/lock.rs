@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 
-use super::lease::seconds;
 use crate::endpoint::Endpoint;
 use crate::output::{self, Format, Output};
+use crate::seconds;
 
 #[derive(clap::Args)]
 pub(crate) struct Lock {
@@ -27,7 +27,7 @@ pub(crate) struct Lock {
         env = "SYNOD_TTL_SECONDS",
         value_name = "SECONDS",
         default_value = "10",
-        value_parser = seconds,
+        value_parser = seconds::parts,
     )]
     ttl_seconds: Duration,
     /// How long to wait while another one holds it
@@ -36,7 +36,7 @@ pub(crate) struct Lock {
         env = "SYNOD_LOCK_WAIT_SECONDS",
         value_name = "SECONDS",
         default_value = "0",
-        value_parser = seconds,
+        value_parser = seconds::parts,
     )]
     wait_seconds: Duration,
     /// What to run while the lock is held, behind `--`; without one, who holds it is shown.

@@ -9,6 +9,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::output::{self, Format, Output};
+use crate::seconds;
 
 /// One question may take this long.
 const ONCE: Duration = Duration::from_secs(2);
@@ -21,7 +22,13 @@ pub(crate) struct Ready {
     #[arg(env = "SYNOD_URL", default_value = "http://127.0.0.1:8000", value_parser = parse_url)]
     url: Url,
     /// Ask again for this long before giving up
-    #[arg(long, env = "SYNOD_WAIT_SECONDS", value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        env = "SYNOD_WAIT_SECONDS",
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = seconds::whole(0, u32::MAX),
+    )]
     wait_seconds: u32,
 }
 

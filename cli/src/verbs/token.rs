@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 use super::policy::{lines, text_of};
 use super::{Common, Once, named};
 use crate::output::{self, Format, Output};
-use crate::token;
+use crate::{seconds, token};
 
 #[derive(clap::Args)]
 pub(crate) struct Token {
@@ -29,8 +29,13 @@ enum Action {
         #[arg(required = true, value_name = "POLICY")]
         policies: Vec<String>,
         /// Ends after so many seconds; without it, never by itself
-        #[arg(long, env = "SYNOD_TTL_SECONDS", value_name = "N")]
-        ttl_seconds: Option<u64>,
+        #[arg(
+            long,
+            env = "SYNOD_TTL_SECONDS",
+            value_name = "N",
+            value_parser = seconds::whole(1, u32::MAX),
+        )]
+        ttl_seconds: Option<u32>,
         /// What it is for
         #[arg(long, env = "SYNOD_DESCRIPTION", value_name = "TEXT")]
         description: Option<String>,
@@ -87,7 +92,7 @@ pub(crate) async fn token(args: Token) -> anyhow::Result<ExitCode> {
         Action::Create { common, policies, ttl_seconds, description } => {
             let mut create = common.endpoint.client().create_token(&policies);
             if let Some(seconds) = ttl_seconds {
-                create = create.ttl(Duration::from_secs(seconds));
+                create = create.ttl(Duration::from_secs(seconds.into()));
             }
             if let Some(description) = description {
                 create = create.description(&description);

@@ -2,7 +2,7 @@
 
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -53,7 +53,8 @@ pub(crate) struct Txn {
 
 /// Executes it, and prints what came of each operation; 4 where the guards did not hold.
 pub(crate) async fn txn(args: Txn) -> anyhow::Result<ExitCode> {
-    let input = read_input(args.file.as_deref())?;
+    let file = args.file.as_deref();
+    let input = read_input(file).map_err(|error| misplaced(error, file.and_then(Path::to_str)))?;
     let input = str::from_utf8(&input).context("the transaction is no text")?;
     let txn = parse(input)?;
     if args.print {
@@ -66,6 +67,18 @@ pub(crate) async fn txn(args: Txn) -> anyhow::Result<ExitCode> {
         Format::Plain | Format::Json => output::json(&answer)?,
     }
     Ok(if answer.succeeded { ExitCode::SUCCESS } else { exit::CONDITION_FAILED.into() })
+}
+
+/// Says where a transaction belongs that stands in the place of a file.
+fn misplaced(error: anyhow::Error, file: Option<&str>) -> anyhow::Error {
+    let text = file.unwrap_or_default();
+    if text.trim().is_empty() || parse(text).is_err() {
+        return error;
+    }
+    error.context(format!(
+        "that is a transaction where the name of its file belongs: `synod txn` takes it from \
+         standard input, as of `echo {text:?} | synod txn`"
+    ))
 }
 
 fn parse(input: &str) -> anyhow::Result<client::Txn> {
@@ -107,6 +120,7 @@ fn assigned(item: &Item) -> String {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::anyhow;
     use serde_json::json;
 
     use super::*;
@@ -118,6 +132,17 @@ mod tests {
         assert_eq!(parse(json).unwrap(), parse("if a missing\nput a 1\n").unwrap());
         let error = format!("{:#}", parse("{\"iff\":[]}").unwrap_err());
         assert!(error.contains("`iff`"), "{error}");
+    }
+
+    #[test]
+    fn a_transaction_in_the_place_of_its_file_is_told_where_it_belongs() {
+        for text in ["{}", "put a 1"] {
+            let said = format!("{:#}", misplaced(anyhow!("cannot open it"), Some(text)));
+            assert!(said.contains(&format!("echo {text:?} | synod txn")), "{said}");
+        }
+        for other in [None, Some("absent.json"), Some(" ")] {
+            assert_eq!(misplaced(anyhow!("cannot open it"), other).to_string(), "cannot open it");
+        }
     }
 
     #[test]

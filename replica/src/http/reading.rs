@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use shared::deadline::Deadline;
 use shared::ids::Revision;
+use shared::problem::REVISION;
 use shared::query::Query;
 
 use super::App;
@@ -16,8 +17,6 @@ use crate::http::request::parameter::CONSISTENCY;
 use crate::machine::access::authorize::Denied;
 
 const LAG: HeaderName = HeaderName::from_static("synod-lag");
-/// The response header with the revision of the state it speaks of.
-pub(super) const REVISION: HeaderName = HeaderName::from_static("synod-revision");
 
 /// How new the state must be that a read is answered from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use rusqlite::{Batch, Connection, Error, ErrorCode, OpenFlags, Statement, params
 use shared::ids::Revision;
 use shared::random;
 
+use super::functions::may_be_called;
 use super::views::Views;
 use super::{Job, Limits, SqlError, Table, cell};
 use crate::store::RevisionError;
@@ -76,7 +77,7 @@ fn authorize(views: &Views, context: &AuthContext<'_>) -> Authorization {
     const ROWS_OF_JSON: [&str; 2] = ["json_each", "json_tree"];
     let allowed = match context.action {
         AuthAction::Select | AuthAction::Recursive => true,
-        AuthAction::Function { function_name } => function_name != "load_extension",
+        AuthAction::Function { function_name } => may_be_called(function_name),
         AuthAction::Read { table_name, column_name } => {
             context.database_name == Some("temp") && views.is_shown(table_name)
                 || ROWS_OF_JSON.contains(&table_name)

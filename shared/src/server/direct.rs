@@ -15,7 +15,8 @@ use http::{Method, Request};
 
 use super::admission::Admission;
 use super::body::RequestBody;
-use super::requests::{Requests, observed};
+use super::requests::{NewestRevision, Requests, observed};
+use crate::ids::Revision;
 use crate::message::Service;
 
 /// An answer that is on its way.
@@ -35,19 +36,27 @@ pub trait Direct: Send + Sync {
 pub struct Routes {
     pub(super) router: Router,
     pub(super) direct: Option<Arc<dyn Direct>>,
+    pub(super) newest: Option<NewestRevision>,
 }
 
 impl Routes {
     /// Those of the router, of which some are answered without it.
     #[must_use]
     pub fn with_direct(router: Router, direct: Arc<dyn Direct>) -> Self {
-        Self { router, direct: Some(direct) }
+        Self { router, direct: Some(direct), newest: None }
+    }
+
+    /// Has every answer name a revision: see [`Requests::naming`].
+    #[must_use]
+    pub fn naming(mut self, newest: impl Fn() -> Option<Revision> + Send + Sync + 'static) -> Self {
+        self.newest = Some(NewestRevision::new(newest));
+        self
     }
 }
 
 impl From<Router> for Routes {
     fn from(router: Router) -> Self {
-        Self { router, direct: None }
+        Self { router, direct: None, newest: None }
     }
 }
 

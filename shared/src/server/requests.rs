@@ -1,6 +1,7 @@
 //! Around every request: its trace, and what is counted of it by its route.
 #![expect(clippy::disallowed_methods, reason = "how long requests take is read from the clock")]
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,11 +9,13 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderMap, Method, StatusCode};
-use hyper::body::Body as _;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use hyper::body::Body;
 
 use super::access;
+use crate::ids::Revision;
 use crate::metrics::{Counter, Labels, Metrics, Series, TracedHistogram};
+use crate::problem::REVISION;
 use crate::spans;
 use crate::telemetry::{RequestTrace, RequestedTraces, Traced};
 
@@ -67,6 +70,23 @@ pub struct Requests {
     routes: Vec<Route>,
     other: Counts,
     asked: RequestedTraces,
+    newest: Option<NewestRevision>,
+}
+
+/// Says which revision the service knows of as the newest, where it knows one.
+#[derive(Clone)]
+pub(super) struct NewestRevision(Arc<dyn Fn() -> Option<Revision> + Send + Sync>);
+
+impl fmt::Debug for NewestRevision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NewestRevision({:?})", (self.0)())
+    }
+}
+
+impl NewestRevision {
+    pub(super) fn new(newest: impl Fn() -> Option<Revision> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(newest))
+    }
 }
 
 impl Requests {
@@ -78,9 +98,21 @@ impl Requests {
         let mut routes: Vec<Route> = spans.chain(polls).map(route).collect();
         routes.sort_by_key(|route| (route.path, route.method));
         let asked = RequestedTraces::of(traced.service);
-        let requests = Self { routes, other: Counts::new(), asked };
+        let requests = Self { routes, other: Counts::new(), asked, newest: None };
         requests.register(metrics);
         requests
+    }
+
+    /// Has every answer name a revision, where one is known: that of the state which it speaks
+    /// of or, where it speaks of none in particular, the newest.
+    #[must_use]
+    pub fn naming(self, newest: impl Fn() -> Option<Revision> + Send + Sync + 'static) -> Self {
+        self.named_by(Some(NewestRevision::new(newest)))
+    }
+
+    pub(super) fn named_by(mut self, newest: Option<NewestRevision>) -> Self {
+        self.newest = newest;
+        self
     }
 
     fn register(&self, metrics: &mut Metrics) {
@@ -138,6 +170,27 @@ impl Requests {
     ) -> RequestTrace {
         RequestTrace::start(span, method, route, headers, &self.asked)
     }
+
+    /// A request is answered so: counts it, and puts on the answer what stands on every one,
+    /// `Trace-Id` and `Synod-Revision`.
+    pub fn end<B: Body>(
+        &self,
+        underway: Underway<'_>,
+        method: &Method,
+        response: &mut http::Response<B>,
+        trace: RequestTrace,
+    ) {
+        let (status, bytes) = (response.status(), response.body().size_hint().exact());
+        underway.answered(method, status, bytes, &trace);
+        let headers = response.headers_mut();
+        trace.finish(status, headers);
+        if let Some(NewestRevision(newest)) = &self.newest
+            && !headers.contains_key(&REVISION)
+            && let Some(revision) = newest()
+        {
+            headers.insert(REVISION, HeaderValue::from(revision.0));
+        }
+    }
 }
 
 /// A request that is under way: counted when this is dropped.
@@ -154,7 +207,7 @@ pub struct Underway<'a> {
 impl Underway<'_> {
     /// It is answered, by a body of so many bytes where that is known. Its line goes into
     /// the access log.
-    pub fn answered(
+    fn answered(
         mut self,
         method: &Method,
         status: StatusCode,
@@ -202,9 +255,7 @@ pub(super) async fn observed<B, F: Future<Output = Response>>(
     let (name, underway) = requests.begin(&method, route);
     let trace = requests.trace(name, &method, route, request.headers());
     let mut response = trace.run(answer(request)).await;
-    let (status, bytes) = (response.status(), response.body().size_hint().exact());
-    underway.answered(&method, status, bytes, &trace);
-    trace.finish(status, response.headers_mut());
+    requests.end(underway, &method, &mut response, trace);
     response
 }
 

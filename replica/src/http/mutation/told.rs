@@ -5,10 +5,10 @@ use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 use shared::ids::{Revision, Slot};
+use shared::problem::REVISION;
 use shared::wire;
 
 use super::{Mutated, MutationKind, Performed, REPLAYED, access, tenure, txn};
-use crate::http::reading::REVISION;
 use crate::http::request::conditions::etag;
 use crate::machine::execute::Delivery;
 

@@ -71,8 +71,14 @@ fn within(what: &str, count: usize, limit: usize) -> Result<(), Problem> {
     )))
 }
 
-/// What is wrong with a guard or an operation.
-enum Wrong {
+/// What is wrong with a guard or an operation, and with which field of it.
+struct Wrong {
+    /// As `.put.value`; empty where it is about the whole.
+    field: &'static str,
+    what: Fault,
+}
+
+enum Fault {
     /// This.
     Malformed(String),
     /// A value is longer than so many bytes.
@@ -82,17 +88,16 @@ enum Wrong {
 impl Wrong {
     /// The problem of the one at this place.
     fn at(self, list: &str, index: usize) -> Problem {
-        match self {
-            Self::Malformed(why) => Problem::bad_request(format!("{list}[{index}]: {why}")),
-            Self::ValueTooLong(limit) => {
-                Problem::too_large(&format!("value of {list}[{index}]"), limit)
-            }
+        let place = format!("{list}[{index}]{}", self.field);
+        match self.what {
+            Fault::Malformed(why) => Problem::bad_request(format!("{place}: {why}")),
+            Fault::ValueTooLong(limit) => Problem::too_large(&format!("value {place}"), limit),
         }
     }
 }
 
-fn malformed<T>(why: impl Into<String>) -> Result<T, Wrong> {
-    Err(Wrong::Malformed(why.into()))
+fn malformed<T>(field: &'static str, why: impl Into<String>) -> Result<T, Wrong> {
+    Err(Wrong { field, what: Fault::Malformed(why.into()) })
 }
 
 /// Reads guards and operations.
@@ -103,9 +108,9 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn guard(&self, raw: RawGuard) -> Result<TxnGuard, Wrong> {
         let RawGuard { key, exists, revision, version, value, encoding } = raw;
-        let key = self.key(key)?;
+        let key = self.key(".key", key)?;
         if encoding.is_some() && value.is_none() {
-            return malformed("encoding is said of no value");
+            return malformed(".encoding", "it is said of no value");
         }
         let comparison = match (exists, revision, version, value) {
             (Some(exists), None, None, None) => Comparison::Exists(exists),
@@ -119,10 +124,11 @@ impl Reader<'_> {
             }
             (None, None, None, Some(compare)) => {
                 let (relation, text) = related(compare);
-                Comparison::Value(relation, self.value(text, encoding)?)
+                Comparison::Value(relation, self.value(".value", text, encoding)?)
             }
             _ => {
                 return malformed(
+                    "",
                     "a guard says exactly one of exists, revision, version and value",
                 );
             }
@@ -133,8 +139,8 @@ impl Reader<'_> {
     fn op(&self, raw: RawOp) -> Result<TxnOp, Wrong> {
         match raw {
             RawOp::Put(Object(RawPut { key, value, encoding, content_type, lease })) => {
-                let key = self.key(key)?;
-                let value = self.value(value, encoding)?;
+                let key = self.key(".put.key", key)?;
+                let value = self.value(".put.value", value, encoding)?;
                 let content_type = content_type.map(content_type_of).transpose()?;
                 let put = Box::new(TxnPut { key, value, content_type });
                 Ok(match lease {
@@ -143,53 +149,66 @@ impl Reader<'_> {
                 })
             }
             RawOp::Delete(Object(RawSubject { key, prefix })) => match (key, prefix) {
-                (Some(key), None) => Ok(TxnOp::Delete { key: self.key(key)? }),
+                (Some(key), None) => Ok(TxnOp::Delete { key: self.key(".delete.key", key)? }),
                 (None, Some(prefix)) if prefix.is_empty() => {
-                    malformed("an empty prefix deletes every key: DELETE /v1/kv?all=true does that")
+                    let why = "an empty one deletes every key: DELETE /v1/kv?all=true does that";
+                    malformed(".delete.prefix", why)
                 }
-                (None, Some(prefix)) => Ok(TxnOp::DeletePrefix { prefix: self.prefix(prefix)? }),
+                (None, Some(prefix)) => {
+                    let prefix = self.prefix(".delete.prefix", prefix)?;
+                    Ok(TxnOp::DeletePrefix { prefix })
+                }
                 (Some(_), Some(_)) | (None, None) => {
-                    malformed("delete names either a key or a prefix")
+                    malformed(".delete", "it names either a key or a prefix")
                 }
             },
             RawOp::Get(Object(RawGet { key, prefix, limit })) => match (key, prefix) {
-                (Some(_), None) if limit.is_some() => malformed("limit is said of no prefix"),
-                (Some(key), None) => Ok(TxnOp::Get { key: self.key(key)? }),
+                (Some(_), None) if limit.is_some() => {
+                    malformed(".get.limit", "it is said of no prefix")
+                }
+                (Some(key), None) => Ok(TxnOp::Get { key: self.key(".get.key", key)? }),
                 (None, Some(prefix)) => {
-                    let (prefix, limit) = (self.prefix(prefix)?, self.items(limit)?);
+                    let prefix = self.prefix(".get.prefix", prefix)?;
+                    let limit = self.items(limit)?;
                     Ok(TxnOp::GetPrefix { prefix, limit })
                 }
                 (Some(_), Some(_)) | (None, None) => {
-                    malformed("get names either a key or a prefix")
+                    malformed(".get", "it names either a key or a prefix")
                 }
             },
         }
     }
 
-    fn key(&self, key: String) -> Result<String, Wrong> {
+    fn key(&self, field: &'static str, key: String) -> Result<String, Wrong> {
         match fault_of_key(&key, self.limits.key_bytes) {
-            Some(fault) => malformed(fault),
+            Some(fault) => malformed(field, fault),
             None => Ok(key),
         }
     }
 
-    fn prefix(&self, prefix: String) -> Result<String, Wrong> {
+    fn prefix(&self, field: &'static str, prefix: String) -> Result<String, Wrong> {
         match fault_of_length("prefix", &prefix, self.limits.key_bytes) {
-            Some(fault) => malformed(fault),
+            Some(fault) => malformed(field, fault),
             None => Ok(prefix),
         }
     }
 
-    fn value(&self, text: String, encoding: Option<Encoding>) -> Result<Bytes, Wrong> {
+    fn value(
+        &self,
+        field: &'static str,
+        text: String,
+        encoding: Option<Encoding>,
+    ) -> Result<Bytes, Wrong> {
         let value = match encoding.unwrap_or_default() {
             Encoding::Utf8 => text.into_bytes(),
             Encoding::Base64 => match STANDARD.decode(text) {
                 Ok(value) => value,
-                Err(error) => return malformed(format!("the value is not base64: {error}")),
+                Err(error) => return malformed(field, format!("it is not base64: {error}")),
             },
         };
         if value.len() > self.limits.value_bytes {
-            return Err(Wrong::ValueTooLong(self.limits.value_bytes));
+            let what = Fault::ValueTooLong(self.limits.value_bytes);
+            return Err(Wrong { field, what });
         }
         Ok(Bytes::from(value))
     }
@@ -200,7 +219,8 @@ impl Reader<'_> {
         match u32::try_from(limit) {
             Ok(limit) if limit > 0 && limit as usize <= most => Ok(limit),
             Ok(_) | Err(_) => {
-                malformed(format!("limit is not in 1 to {most}, the limit on the items of a get"))
+                let why = format!("it is not in 1 to {most}, the limit on the items of a get");
+                malformed(".get.limit", why)
             }
         }
     }
@@ -220,7 +240,8 @@ fn content_type_of(text: String) -> Result<String, Wrong> {
     let is_visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     let limit = limits::CONTENT_TYPE_BYTES;
     if text.is_empty() || text.len() > limit || !text.bytes().all(is_visible) {
-        return malformed(format!("content_type is not 1 to {limit} visible ASCII characters"));
+        let why = format!("it is not 1 to {limit} visible ASCII characters");
+        return malformed(".put.content_type", why);
     }
     Ok(text)
 }

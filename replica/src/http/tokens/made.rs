@@ -9,12 +9,12 @@ use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 use shared::ids::{Accessor, Revision};
+use shared::problem::REVISION;
 use shared::random;
 use shared::wire;
 
 use crate::http::authorize::bearer::PREFIX;
 use crate::http::mutation::{Mutated, Performed};
-use crate::http::reading::REVISION;
 use crate::http::refused::Refused;
 use crate::machine::access::SecretHash;
 use crate::machine::access::outcome::AccessDone;

@@ -1,10 +1,12 @@
 //! Queries in SQL on a real file: what they see, and what they may not do.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::sql::functions::CALLED;
 use crate::sql::query::run;
 use crate::sql::{Job, Limits, SqlError, SqlQuery, Table};
 
@@ -221,4 +223,75 @@ async fn an_answer_past_a_limit_is_refused_by_its_name() {
             .map_err(|error| matches!(error, SqlError::Revision(RevisionError::Future { .. }))),
         Err(true)
     );
+}
+
+/// The functions that SQLite knows and no query may call, and why.
+const REFUSED: [(&str, &str); 25] = [
+    ("bm25", OF_INDEXES),
+    ("changes", "it tells of writes"),
+    ("fts3_tokenizer", "it takes the address of code that it calls"),
+    ("fts5", OF_INDEXES),
+    ("fts5_get_locale", OF_INDEXES),
+    ("fts5_insttoken", OF_INDEXES),
+    ("fts5_locale", OF_INDEXES),
+    ("fts5_source_id", OF_INDEXES),
+    ("highlight", OF_INDEXES),
+    ("last_insert_rowid", "it tells of writes"),
+    ("load_extension", "it loads code"),
+    ("match", OF_INDEXES),
+    ("matchinfo", OF_INDEXES),
+    ("offsets", OF_INDEXES),
+    ("optimize", "it writes"),
+    ("rtreecheck", "it reads the tables that it is given by name"),
+    ("rtreedepth", OF_INDEXES),
+    ("rtreenode", OF_INDEXES),
+    ("snippet", OF_INDEXES),
+    ("sqlite_compileoption_get", "it tells of the program"),
+    ("sqlite_compileoption_used", "it tells of the program"),
+    ("sqlite_log", "it writes into SQLite's own log"),
+    ("sqlite_source_id", "it tells of the program"),
+    ("subtype", "it tells of how SQLite keeps a value"),
+    ("total_changes", "it tells of writes"),
+];
+
+const OF_INDEXES: &str = "it is of indexes, of which there are none here";
+
+/// What a connection as SQLite makes it knows, each function with a number of arguments.
+fn functions() -> BTreeMap<String, i64> {
+    let connection = rusqlite::Connection::open_in_memory().unwrap();
+    let listed = "SELECT name, max(narg) FROM pragma_function_list GROUP BY name";
+    let mut listed = connection.prepare(listed).unwrap();
+    let rows = listed.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test]
+async fn of_all_functions_each_is_known_to_do_no_harm_or_refused() {
+    assert!(CALLED.is_sorted());
+    let known = functions();
+    let judged = CALLED.into_iter().chain(REFUSED.map(|(name, _)| name));
+    let judged: BTreeSet<String> = judged.map(str::to_owned).collect();
+    let known_names: BTreeSet<String> = known.keys().cloned().collect();
+    let difference: Vec<&String> = known_names.symmetric_difference(&judged).collect();
+    assert!(difference.is_empty(), "SQLite has others than are judged here: {difference:?}");
+    let asking = asking().await;
+    for (name, why) in REFUSED {
+        // A negative number stands for any.
+        let arguments = usize::try_from(known[name]).unwrap_or(1);
+        let query = format!("SELECT {name}({})", vec!["NULL"; arguments].join(", "));
+        assert_eq!(asking.ask(&query), Err(SqlError::NotAuthorized), "{query}: {why}");
+    }
+    for (query, gives) in [
+        ("SELECT 'ab' LIKE 'A%', 'ab' GLOB 'a*'", json!([[1, 1]])),
+        (r#"SELECT '{"a":[7]}' ->> '$.a[0]', json_array(1)"#, json!([[7, "[1]"]])),
+        ("SELECT count(*) FILTER (WHERE key > 'a') OVER () FROM kv", json!([[1]])),
+        ("SELECT CURRENT_TIMESTAMP > '2020', length(zeroblob(10))", json!([[1, 10]])),
+    ] {
+        assert_eq!(asking.rows(query, None), gives, "{query}");
+    }
+    let huge = ["zeroblob(1 << 30)", "randomblob(1 << 30)", "printf('%2000000000d', 1)"];
+    for huge in huge {
+        let refused = asking.ask(&format!("SELECT {huge}")).expect_err(huge);
+        assert!(matches!(refused, SqlError::Bytes { .. } | SqlError::Memory { .. }), "{refused:?}");
+    }
 }
