@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::routing::get;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Uri};
 use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::service::TowerToHyperService;
 use shared::discovery::Mixups;
@@ -35,6 +35,7 @@ use crate::endpoints::Endpoints;
 use crate::openapi::with_own_paths;
 use crate::operator::{self, Operated};
 use crate::operators::Operators;
+use crate::pool::Pool;
 use crate::proxy::Proxy;
 
 /// The route that stands in spans for everything that is passed on; the replica's span

@@ -347,6 +347,9 @@ async fn try_one(cluster: &Cluster, door: &str, operation: &Operation, bad: Bad)
     Ok(())
 }
 
+/// A method, a path, a field beside the usual ones, and the status that this is answered with.
+type Answered<'a> = (&'a str, &'a str, Option<(&'a str, &'a str)>, u16);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_names_its_trace_and_a_revision_whoever_gives_it() -> Result<()> {
     let cluster = Cluster::start(synod(), Size::default(), &[]).await?;
@@ -354,7 +357,7 @@ async fn every_answer_names_its_trace_and_a_revision_whoever_gives_it() -> Resul
     for door in ["balancer-1", "replica-1"] {
         document(&cluster, door).await?;
         let own = if door == "balancer-1" { "/v1/balancer" } else { "/v1/replication/nothing" };
-        let named: [(&str, &str, Option<(&str, &str)>, u16); 16] = [
+        let named: [Answered<'_>; 16] = [
             ("GET", "/v1/kv/absent", None, 404),
             ("GET", "/v1/status", None, 200),
             ("GET", "/livez", None, 200),

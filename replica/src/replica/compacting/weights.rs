@@ -10,9 +10,14 @@ use crate::replica::event::Weighed;
 /// with what half-empty pages take the whole is less than three times what there is.
 const SHARE: u64 = 3;
 
-/// At most so many stretches are told apart. Past it two at a time become one, so that what
-/// goes is exact to a five-hundredth.
+/// At most so many stretches are told apart. Past it those that follow each other and are short
+/// become one.
 const MOST_STRETCHES: usize = 1_024;
+
+/// That is short which takes one of so many parts of all of it at most: that is how exact it is
+/// what goes. Any two that are left are longer, so they are fewer than half of
+/// [`MOST_STRETCHES`].
+const EXACTNESS: u64 = MOST_STRETCHES as u64 / 4;
 
 /// Some revisions that follow each other.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +48,19 @@ impl Weights {
             None => self.stretches.push_back(Stretch { through, bytes }),
         }
         if self.stretches.len() > MOST_STRETCHES {
-            let join = |pair: &[Stretch]| {
-                let bytes = pair.iter().map(|stretch| stretch.bytes).sum();
-                Stretch { bytes, ..pair[pair.len() - 1] }
-            };
-            self.stretches = self.stretches.make_contiguous().chunks(2).map(join).collect();
+            self.join();
         }
+    }
+
+    fn join(&mut self) {
+        let (short, mut joined) = (self.bytes / EXACTNESS, VecDeque::<Stretch>::new());
+        for Stretch { through, bytes } in self.stretches.drain(..) {
+            match joined.back_mut().filter(|last| last.bytes.saturating_add(bytes) <= short) {
+                Some(last) => *last = Stretch { through, bytes: last.bytes + bytes },
+                None => joined.push_back(Stretch { through, bytes }),
+            }
+        }
+        self.stretches = joined;
     }
 
     /// Everything before this revision is dropped.
@@ -142,6 +154,6 @@ mod tests {
     fn of_however_many_revisions_little_is_remembered_and_little_too_much_goes() {
         let weights = weights(1..=100_000, 0);
         let oldest = weights.oldest_kept(10_000 * MIB).unwrap().0;
-        assert!((90_000..=90_000 + 100_000 / 500).contains(&oldest), "{oldest}");
+        assert!((90_000..=90_000 + 100_000 / EXACTNESS).contains(&oldest), "{oldest}");
     }
 }

@@ -64,8 +64,7 @@ fn a_later_generation_of_another_cluster_is_followed_by_nobody() {
     rig.read(1);
     let other = Roster::new(ClusterId(2), Generation(1), vec![AcceptorId(1)]).unwrap();
     let reply = Ok(watermarks(1, 1, Some(other)));
-    assert_eq!(rig.step(Input::ProbeReply { probe: ProbeId(2), reply }), []);
-    nobody(&mut rig, 2);
-    nobody(&mut rig, 2);
-    assert!(!rig.replica.status(rig.now).quorum_answers);
+    let said = rig.step(Input::ProbeReply { probe: ProbeId(2), reply });
+    let wrong = Effect::WrongCluster { expected: cluster(), found: ClusterId(2) };
+    assert_eq!(said, [wrong, arm(Timer::Probe, 50, 50)]);
 }

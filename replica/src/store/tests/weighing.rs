@@ -90,8 +90,8 @@ async fn overwritten(times: u64) -> (TempDir, Store) {
     (dir, store)
 }
 
-/// A version of that.
-const VERSION: u64 = 256 + 4 + 1_024;
+/// A version of that, which is `text/plain`.
+const VERSION: u64 = 256 + 4 + 10 + 1_024;
 
 #[tokio::test]
 async fn a_step_is_bounded_and_says_what_the_database_takes() {
@@ -138,7 +138,7 @@ async fn one_revision_that_deletes_much_is_looked_at() {
     assert!(!store.writer.is_weighing(), "it is swept first");
     while sweep(&mut store.writer).await {}
     let weighed = weigh(&mut store.writer).await;
-    assert_eq!(bytes(&weighed), 600 * (2 * (256 + 4 * 4) + 1_024));
+    assert_eq!(bytes(&weighed), 600 * (2 * (256 + 4 * 4) + 10 + 1_024));
     assert!(weighed.iter().all(|weighed| weighed.through == Revision(601)));
     assert_eq!(weighed.len(), 19, "32 of them at once");
 }

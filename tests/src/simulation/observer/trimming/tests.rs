@@ -92,6 +92,10 @@ fn a_late_word_of_an_earlier_life_makes_the_present_one_no_younger() {
         for (at, instance) in [(21, 7), (22, 2), (23, 7)] {
             observer.heard(Duration::from_secs(at), (LEADER, THREE), &heartbeat(instance));
         }
+        for (replica, instance) in [(ONE, 0), (TWO, 1)] {
+            let beat = Heartbeat { executed_below: Slot(30), ..heartbeat(instance) };
+            observer.heard(Duration::from_secs(30), (LEADER, replica), &beat);
+        }
         observer
     };
     assert!(!may_trim(stuck(), 35), "what stands still may yet move");
