@@ -55,6 +55,8 @@ proptest! {
                 weighed.extend(weigh(writer).await);
             }
             while sweep(writer).await {}
+            // However few are left.
+            writer.weigh_at_once(1);
             weighed.extend(weigh(writer).await);
             let revision = writer.meta().revision;
             let middle = weighed[middle.index(weighed.len())].through;
