@@ -191,7 +191,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::create(dir.path(), DOMAIN).unwrap();
         assert!(key_beside(&authority.certificate()).exists());
-        let name: Name = "ada.eu".parse().unwrap();
+        let name: Name = "ada".parse().unwrap();
         let id = authority.id(Role::Operator, name.clone());
         authority.issue(&id, &Names::of_loopback(), 1).unwrap();
         assert_eq!(key_beside(&authority.certificate_of(&name)), authority.key_of(&name));

@@ -3,9 +3,12 @@
 use serde::de::DeserializeOwned;
 use serde_json::Deserializer;
 
-/// How much of an error, and of the way to it, is repeated to whoever sent the bytes, in
-/// characters: both repeat a field's name, however long it is.
+/// How much of an error is repeated to whoever sent the bytes, in characters: it repeats a
+/// field's name, however long that is.
 pub(super) const SHOWN_CHARS: usize = 400;
+
+/// How much of the way to it, which does so, too. The way to any field there is, is shorter.
+const SHOWN_OF_PATH: usize = 100;
 
 /// Not the JSON that was expected.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +29,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> 
 fn place<T: DeserializeOwned>(bytes: &[u8]) -> String {
     let read = serde_path_to_error::deserialize::<_, T>(&mut Deserializer::from_slice(bytes));
     let path = read.err().map(|error| error.path().to_string()).unwrap_or_default();
-    match path.char_indices().nth(SHOWN_CHARS) {
+    match path.char_indices().nth(SHOWN_OF_PATH) {
         _ if ["", ".", "?"].contains(&path.as_str()) => String::new(),
         None => format!("{path}: "),
         Some((end, _)) => format!("{}…: ", &path[..end]),

@@ -286,11 +286,12 @@ async fn of_all_functions_each_is_known_to_do_no_harm_or_refused() {
         (r#"SELECT '{"a":[7]}' ->> '$.a[0]', json_array(1)"#, json!([[7, "[1]"]])),
         ("SELECT count(*) FILTER (WHERE key > 'a') OVER () FROM kv", json!([[1]])),
         ("SELECT CURRENT_TIMESTAMP > '2020', length(zeroblob(10))", json!([[1, 10]])),
+        // What is too long for it is nothing to this one.
+        ("SELECT printf('%2000000000d', 1)", json!([[null]])),
     ] {
         assert_eq!(asking.rows(query, None), gives, "{query}");
     }
-    let huge = ["zeroblob(1 << 30)", "randomblob(1 << 30)", "printf('%2000000000d', 1)"];
-    for huge in huge {
+    for huge in ["zeroblob(1 << 30)", "randomblob(1 << 30)"] {
         let refused = asking.ask(&format!("SELECT {huge}")).expect_err(huge);
         assert!(matches!(refused, SqlError::Bytes { .. } | SqlError::Memory { .. }), "{refused:?}");
     }

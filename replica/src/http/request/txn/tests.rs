@@ -107,7 +107,7 @@ fn what_is_wrong_is_refused_and_named() {
         (guard(r#"{"key": "", "exists": true}"#), 400, "if[0].key: the key is empty"),
         (then(r#""put""#), 400, "unit variant"),
         (then("{}"), 400, "column"),
-        (then(r#"{"patch": {}}"#), 400, "then[0].patch: unknown variant"),
+        (then(r#"{"patch": {}}"#), 400, "then[0]: unknown variant `patch`"),
         (then(r#"{"put": ["a", "b"]}"#), 400, "an object"),
         (then(r#"{"get": {"key": "a"}, "put": {"key": "a", "value": ""}}"#), 400, "column"),
         (put(r#""key": "a""#), 400, "missing field `value`"),
