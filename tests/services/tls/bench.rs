@@ -16,7 +16,8 @@ async fn a_cluster_that_speaks_tls_and_asks_for_tokens_is_measured() -> Result<(
     ensure!(made.status.success(), "{made:?}");
     let secret = String::from_utf8(made.stdout)?;
     let front = Synod::at(up.url(0));
-    let bench = || front.command(&["bench", "--clients", "2", "--seconds", "1", "--json"]);
+    let bench =
+        || front.command(&["bench", "--clients", "2", "--seconds", "1", "--output", "json"]);
     let mut measured = bench();
     let measured = measured.env("SYNOD_CA", up.authority()).env("SYNOD_TOKEN", secret.trim());
     let measured = measured.output().await?;

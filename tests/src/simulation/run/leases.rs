@@ -94,8 +94,9 @@ fn plan(seed: u64, length: Duration, holders: Vec<Holding>) -> Plan {
     (plan.faults, plan.dead, plan.full) = (Vec::new(), Vec::new(), None);
     plan.tuning.patience = 1;
     plan.tuning.ends_mistaken = 0;
-    // What ends a lease is a revision more: compacting by their number would write once more.
-    plan.tuning.retained = None;
+    // What ends a lease is a revision more: compacting by their number or bytes would write once
+    // more.
+    (plan.tuning.retained, plan.tuning.retained_bytes) = (None, None);
     plan.workload.holders = holders;
     (plan.workload.keyed, plan.workload.named) = (0, 0);
     plan.workload.calls = u32::MAX;
