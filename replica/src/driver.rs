@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use shared::discovery::{Acceptors, Mixups};
 use shared::events::Events;
-use shared::ids::{ClusterId, Instance, LeaseId, Name, Slot};
+use shared::ids::{ClusterId, Instance, Name, Slot};
 use shared::message::{Directory, DirectoryEntry, Member, View};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -58,6 +58,7 @@ pub(crate) use published::Published;
 use snapshots::Snapshots;
 use spans::BatchSpans;
 use timers::Timers;
+use waits::Untold;
 pub(crate) use waits::{LockWaits, TooManyWait, Waiting};
 
 /// The most results of calls that wait for the driver; whoever has one waits then.
@@ -158,7 +159,7 @@ struct Driver {
     changes: ChangeCounts,
     waits: LockWaits,
     /// Whose waiting for locks may have ended, by what is not stored yet.
-    untold: Vec<LeaseId>,
+    untold: Untold,
     /// How many watch.
     watching: watch::Receiver<usize>,
     /// What the core was told of those who watch, or wait for a lock.
@@ -212,7 +213,7 @@ impl Driver {
             fetched: watch::Sender::default(),
             changes: ChangeCounts::default(),
             waits: parts.waits.clone(),
-            untold: Vec::new(),
+            untold: Untold::default(),
             watching: parts.watching.clone(),
             followed: Followed::default(),
             joined: parts.joined.clone(),

@@ -34,8 +34,8 @@ impl Driver {
         while let Some(input) = inputs.pop_front() {
             if let Input::Executed(report) = &input {
                 inputs.extend(self.note_executed(handlers, report));
-            } else if let Input::Stored(_) = &input {
-                self.tell_stored();
+            } else if let Input::Stored(stored) = &input {
+                self.tell_stored(stored.executed_below);
             }
             for effect in self.core.step(self.started.elapsed(), input) {
                 inputs.extend(self.perform(handlers, effect)?);
@@ -218,7 +218,8 @@ impl Driver {
         self.measured.executed(report);
         for executed in &report.slots {
             self.changes.add(&executed.changes);
-            self.untold.extend(executed.changes.iter().filter_map(Change::lease));
+            let leases = executed.changes.iter().filter_map(Change::lease);
+            self.untold.executed(executed.slot, leases);
             match &executed.outcome {
                 SlotOutcome::Batch { epoch, number, commands: _ } => {
                     self.batches.executed(*epoch, *number, executed.slot)
@@ -235,8 +236,8 @@ impl Driver {
     }
 
     /// Wakes those who look at the database then.
-    fn tell_stored(&mut self) {
-        self.untold.drain(..).for_each(|lease| self.waits.tell(lease));
+    fn tell_stored(&mut self, below: Slot) {
+        self.untold.stored(below).for_each(|lease| self.waits.tell(lease));
     }
 
     fn answer(&mut self, id: RequestId, answer: Answer) {

@@ -1,10 +1,10 @@
 //! Those who wait here for a lock: they look again whenever something became of their lease's
 //! waiting, and only then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use shared::ids::LeaseId;
+use shared::ids::{LeaseId, Slot};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -82,6 +82,28 @@ impl LockWaits {
     }
 }
 
+/// Whose waiting may have ended by slots that are executed and not stored: whoever waits looks
+/// at what is stored, and once.
+#[derive(Debug, Default)]
+pub(super) struct Untold {
+    /// By ascending slots.
+    leases: VecDeque<(Slot, LeaseId)>,
+}
+
+impl Untold {
+    /// A slot is executed by which something became of the waiting of these.
+    pub(super) fn executed(&mut self, slot: Slot, leases: impl Iterator<Item = LeaseId>) {
+        self.leases.extend(leases.map(|lease| (slot, lease)));
+    }
+
+    /// Everything below a slot is stored: these are to be told now. Slots may have been executed
+    /// meanwhile that are not.
+    pub(super) fn stored(&mut self, below: Slot) -> impl Iterator<Item = LeaseId> {
+        let stored = self.leases.partition_point(|(slot, _)| *slot < below);
+        self.leases.drain(..stored).map(|(_, lease)| lease)
+    }
+}
+
 /// The place of one who waits.
 #[derive(Debug)]
 pub(crate) struct Waiting {
@@ -113,6 +135,17 @@ impl Drop for Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_is_told_of_what_was_executed_while_what_came_before_it_was_stored() {
+        let mut untold = Untold::default();
+        untold.executed(Slot(1), [LeaseId(1)].into_iter());
+        untold.executed(Slot(2), [LeaseId(2), LeaseId(3)].into_iter());
+        let mut stored = |below| untold.stored(Slot(below)).collect::<Vec<_>>();
+        assert_eq!(stored(2), [LeaseId(1)]);
+        assert_eq!(stored(2), []);
+        assert_eq!(stored(3), [LeaseId(2), LeaseId(3)]);
+    }
 
     #[tokio::test]
     async fn who_waits_is_woken_by_what_concerns_its_lease_and_by_nothing_else() {
