@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tests::harness::cluster::eventually;
 
 use super::cluster::{PORTS, Secured};
 use crate::cli::command::Synod;
@@ -16,6 +17,17 @@ async fn a_cluster_that_speaks_tls_and_asks_for_tokens_is_measured() -> Result<(
     ensure!(made.status.success(), "{made:?}");
     let secret = String::from_utf8(made.stdout)?;
     let front = Synod::at(up.url(0));
+    eventually("all services have heard of each other", async || {
+        let mut status = front.command(&["status", "--output", "json"]);
+        status.env("SYNOD_CA", up.authority()).env("SYNOD_TOKEN", secret.trim());
+        let cluster: Value = serde_json::from_slice(&status.output().await?.stdout)?;
+        let kinds = ["balancers", "coordinators", "acceptors", "replicas"];
+        let services = kinds.iter().filter_map(|kind| cluster[kind].as_array()).flatten();
+        let healthy = services.filter(|service| service["healthy"] == true).count();
+        ensure!(healthy == PORTS.len(), "{cluster}");
+        Ok(())
+    })
+    .await?;
     let bench =
         || front.command(&["bench", "--clients", "2", "--seconds", "1", "--output", "json"]);
     let mut measured = bench();
