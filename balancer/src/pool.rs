@@ -159,6 +159,19 @@ impl Pool {
             .map(|(id, _)| id)
     }
 
+    /// Who said last to be primary, at the highest epoch that any replica reported, whether it
+    /// is still there or not: whom the others mean who speak of the primary.
+    #[must_use]
+    pub fn last_primary(&self) -> Option<EndpointId> {
+        let said = self.endpoints.values().filter_map(|endpoint| {
+            endpoint.report.as_ref().map(|report| (endpoint.id, report.role, report.epoch))
+        });
+        let latest = said.clone().map(|(_, _, epoch)| epoch).max()?;
+        said.filter(|(_, role, epoch)| *role == Role::Primary && *epoch == latest)
+            .map(|(id, _, _)| id)
+            .next()
+    }
+
     /// Below which slot everything is executed, for the names of requests; none where some
     /// replica does not say that it knows requests by name: it would execute one twice.
     #[must_use]

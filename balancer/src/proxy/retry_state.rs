@@ -59,6 +59,8 @@ pub(super) struct RetryState {
     /// By which name a mutation without a key was sent last.
     name: Option<Repeatable>,
     happened: MayHaveHappened,
+    /// Who was the last known primary when it was sent last.
+    primary: Option<EndpointId>,
     /// Who broke off while it had the request, each life once: seen from here, or by a replica
     /// that had asked the primary.
     broken: Vec<EndpointId>,
@@ -71,8 +73,8 @@ pub(super) struct RetryState {
 impl RetryState {
     pub(super) fn new() -> Self {
         let happened = MayHaveHappened::No;
-        let broken = Vec::new();
-        Self { attempts: 0, name: None, happened, broken, may_pass: false, last: None }
+        let (primary, broken) = (None, Vec::new());
+        Self { attempts: 0, name: None, happened, primary, broken, may_pass: false, last: None }
     }
 
     /// A round of asking begins.
@@ -96,6 +98,7 @@ impl RetryState {
             let named = |since| Repeatable { identity: random::identity(), since };
             self.name = pool.named_since().map(named);
         }
+        self.primary = pool.last_primary().or(self.primary);
         Sending {
             attempt: self.attempts,
             name: self.name,
@@ -138,7 +141,7 @@ impl RetryState {
             }
             Attempt::NotNow(response, may_have) => {
                 if response.status() == StatusCode::BAD_GATEWAY {
-                    self.broke_off(sending.primary.unwrap_or(target.id));
+                    self.broke_off(self.primary.unwrap_or(target.id));
                 }
                 self.may_pass |= retry::may_pass(response.status());
                 self.last = Some(settled(self.happened, request.waits_in_line, response).await);

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::Method;
 use shared::ids::{Revision, Slot};
@@ -10,7 +11,7 @@ use shared::problem::{Outcome, Problem};
 use shared::repeat::Repeatable;
 
 use super::fake::{Fake, Reply, Seen};
-use super::harness::{Answer, Setup, problem};
+use super::harness::{Answer, PATIENCE, Setup, problem};
 use super::successor::{GAP, Successor, no_primary};
 use crate::pool::Pool;
 use crate::proxy::BodyLimits;
@@ -226,6 +227,43 @@ async fn a_mutation_that_breaks_off_at_all_is_sent_again_once_there_is_a_primary
     let seen = one.seen().into_iter().chain(two.seen());
     let names: Vec<String> = seen.map(|seen| seen.field("synod-request")[0].to_owned()).collect();
     assert!(names.iter().all(|name| *name == names[0]), "{names:?}");
+}
+
+#[tokio::test]
+async fn one_death_of_a_primary_is_one_however_many_tell_of_it_when_it_is_gone() {
+    let mut one = Fake::start(1, |_| Reply::Broken(String::new())).await.know_names();
+    let there_is_one = Arc::new(AtomicBool::new(false));
+    let [two, three] = [2, 3].map(|number| {
+        let succeeded = Arc::clone(&there_is_one);
+        Fake::start(number, move |_| {
+            let problem = Problem::bad_gateway("the primary replica-1 broke off");
+            if succeeded.load(Ordering::SeqCst) {
+                Reply::ok("done")
+            } else {
+                Reply::problem(&problem.with_outcome(Outcome::Unknown))
+            }
+        })
+    });
+    let [two, three] = [two.await.know_names(), three.await.know_names()];
+    let balancer = Setup::with_checks().start(&[&one, &two, &three]).await;
+    let failover = async {
+        one.until_asked().await;
+        one.kill().await;
+        balancer.until(|pool| pool.primary().is_none()).await;
+        let before = [&two, &three].map(|fake| fake.seen().len());
+        let both_tell = async {
+            while two.seen().len() == before[0] || three.seen().len() == before[1] {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, both_tell).await.expect("it was given up");
+        there_is_one.store(true, Ordering::SeqCst);
+        two.set_role("primary", 2);
+    };
+    let timeout = [("synod-timeout", "20s")];
+    let mutation = balancer.send(Method::PUT, "/v1/kv/k", &timeout, "value");
+    let (answer, ()) = tokio::join!(mutation, failover);
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "done"));
 }
 
 fn is_primary(pool: &Pool, fake: &Fake) -> bool {

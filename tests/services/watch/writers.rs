@@ -32,10 +32,16 @@ pub(super) struct Acknowledged {
     pub(super) at: Instant,
 }
 
-/// Makes so many changes of keys below `e/`, and says at which revision each was made.
-pub(super) async fn write(door: String, count: usize) -> Result<BTreeMap<u64, Acknowledged>> {
+/// Makes so many changes of keys below `e/`, or more until there are enough, and says at which
+/// revision each was made.
+pub(super) async fn write(
+    door: String,
+    count: usize,
+    enough: impl Fn() -> bool,
+) -> Result<BTreeMap<u64, Acknowledged>> {
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let changes = futures::stream::iter(0..count).map(|number| {
+    let numbers = (0..).take_while(|number| *number < count || !enough());
+    let changes = futures::stream::iter(numbers).map(|number| {
         let (http, door) = (&http, &door);
         async move {
             let key = format!("e/{}", number % KEYS);
