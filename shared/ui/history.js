@@ -22,12 +22,22 @@ const COLUMNS = [
   "",
 ];
 
-const QUERY = `SELECT revision, change, version, lease, length(bytes), coalesce(subject, by) FROM history
+const query = (by) => `SELECT revision, change, version, lease, length(bytes), ${by} FROM history
   WHERE key = ? AND revision < ? ORDER BY revision DESC LIMIT ${PAGE + 1}`;
+
+/** What changed a key; while replicas are upgraded, one of the program before does not say by whom. */
+async function changesOf(...params) {
+  try {
+    return await sql(query("coalesce(subject, by)"), params);
+  } catch (error) {
+    if (error.status !== 400) throw error;
+    return sql(query("NULL"), params);
+  }
+}
 
 /** The history of a key, newest first. */
 export async function historyOf(key, below = Number.MAX_SAFE_INTEGER) {
-  const { rows } = await sql(QUERY, [key, below]);
+  const { rows } = await changesOf(key, below);
   if (rows.length === 0) return empty("Nothing is kept of this key.");
   const [place, more] = [h("div", { "aria-live": "polite" }), h("div")];
   const bytesAt = async (revision) => (revision < 1 ? null : ((await kv.read(key, revision))?.bytes ?? null));

@@ -14,10 +14,21 @@ const TYPES = ["leader", "view", "member", "roster", "trim", "compact", "access"
 const listeners = new Set();
 let known = { state: "begins", seen: 0, events: [] };
 let [source, timer, last] = [null, null, null];
+/** What came and nobody was told of yet; null where nothing is about to be told. */
+let untold = null;
 
+/** What comes at once is told at once: a stream begins with all that is held. */
 function tell(change, event = null) {
   known = { ...known, ...change };
-  for (const listener of [...listeners]) listener(known, event);
+  if (untold === null) {
+    untold = [];
+    queueMicrotask(() => {
+      const happened = untold;
+      untold = null;
+      for (const listener of [...listeners]) listener(known, happened);
+    });
+  }
+  if (event !== null) untold.push(event);
 }
 
 function happened({ type, data, lastEventId }) {
@@ -55,10 +66,10 @@ function end() {
 
 document.addEventListener("visibilitychange", begin);
 
-/** Tells of what is known now, newest first, and of each event that follows; ends when called. */
+/** Tells of what is known now, newest first, and of the events that follow, oldest first; ends when called. */
 export function followEvents(listener) {
   listeners.add(listener);
-  listener(known, null);
+  listener(known, []);
   return () => listeners.delete(listener);
 }
 

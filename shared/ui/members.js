@@ -111,15 +111,20 @@ async function showing(outcome, work) {
 
 /** Whether this page comes from a replica, which has no endpoints to show. */
 let isOfReplica = false;
+/** Whether it is being asked for them. */
+let isAsking = false;
 
 async function showEndpoints(place, outcome) {
-  if (isOfReplica) return;
+  if (isOfReplica || isAsking) return;
+  isAsking = true;
   try {
     const balancer = await get("/v1/balancer", { poll: true, timeoutMs: 1000 });
     if (!isUsed(place)) put(place, endpoints(balancer, outcome));
   } catch (error) {
     isOfReplica = error.status === 404;
     if (!isOfReplica) put(place, problemBox(error));
+  } finally {
+    isAsking = false;
   }
 }
 

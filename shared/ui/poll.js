@@ -41,9 +41,12 @@ async function poll() {
   if (!document.hidden) timer = setTimeout(poll, pause);
 }
 
-function happened(event) {
-  if (!CHANGING.includes(event.type)) return;
-  tell(heard(state, event));
+function happened(events) {
+  const changing = events.filter(({ type }) => CHANGING.includes(type));
+  if (changing.length === 0) return;
+  tell(changing.reduce(heard, state));
+  // What keeps coming puts nothing off.
+  if (isWanted) return;
   isWanted = true;
   if (timer === null) return;
   clearTimeout(timer);
@@ -67,5 +70,5 @@ export function latest() {
 
 export function start() {
   poll();
-  followEvents((_, event) => event !== null && happened(event));
+  followEvents((_, events) => happened(events));
 }

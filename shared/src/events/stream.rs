@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use http::Method;
 use http::request::Parts;
 use serde_json::{Value, json};
 
@@ -69,6 +70,11 @@ pub fn answer(events: &Arc<Events>, parts: &Parts) -> Result<Response, Problem> 
         text.parse::<EventId>()
     });
     let last = last.transpose()?;
+    let framing = Framing::of(&parts.headers);
+    if parts.method == Method::HEAD {
+        // Who asks whether it may follow takes nobody's place.
+        return Ok(framing.response(Body::empty()));
+    }
     let follower = events.follow(ClientNetwork::asking(&parts.extensions))?;
     let (newest, before_oldest) = {
         let ring = events.lock();
@@ -81,7 +87,6 @@ pub fn answer(events: &Arc<Events>, parts: &Parts) -> Result<Response, Problem> 
         None if is_held_asked => (before_oldest, false),
         None => (newest, false),
     };
-    let framing = Framing::of(&parts.headers);
     let stream = Stream { follower, framing, seen, is_begun: false, is_other };
     Ok(framing.response(stream.into_body()))
 }
