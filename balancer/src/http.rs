@@ -260,6 +260,7 @@ impl Front {
         let method = request.method().clone();
         let answer = self.proxy.forward(peer.address, request, trace).await;
         learn.iter().for_each(|learn| learn(&answer));
+        self.guard.learn(&answer);
         if is_contract { with_own_paths(&method, answer).await } else { answer }
     }
 

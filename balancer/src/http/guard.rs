@@ -2,8 +2,9 @@
 //!
 //! A balancer knows neither tokens nor rights. So it asks a replica whether whoever asks may
 //! follow the cluster's events there (`cluster: ["read"]`), by what they came with; where the
-//! replica refuses, its answer is the balancer's. What a replica cannot say for now is no
-//! refusal, unless one has ever asked for a token: that no cluster takes back.
+//! replica refuses, for whatever reason that lies with who asks, its answer is the balancer's.
+//! What a replica cannot say for now is no refusal, unless one has ever asked for a token, of
+//! whomever and for whatever: that no cluster takes back.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -93,7 +94,8 @@ impl Guard {
             loop {
                 tokio::time::sleep(ASK_EVERY).await;
                 let said = guard.ask(Method::HEAD, &asker, &RequestTrace::unsampled()).await;
-                if is_refusal(said.status()) {
+                let is_told = said.status().is_success();
+                if !is_told && (is_refusal(said.status()) || guard.without_word().is_some()) {
                     return;
                 }
             }
@@ -114,10 +116,20 @@ impl Guard {
         let patience = patience.expect("digits and a unit");
         headers.insert(HeaderName::from_static(deadline::HEADER), patience);
         let said = self.proxy.forward(asker.client, request, trace).await;
-        if is_refusal(said.status()) || said.headers().contains_key(ACCESSOR) {
+        self.learn(&said);
+        if said.status() == StatusCode::FORBIDDEN {
             self.asks_for_tokens.store(true, Ordering::Relaxed);
         }
         said
+    }
+
+    /// Takes in what a replica's answer to anybody tells of tokens.
+    pub(super) fn learn(&self, answer: &Response<Body>) {
+        let tells =
+            answer.status() == StatusCode::UNAUTHORIZED || answer.headers().contains_key(ACCESSOR);
+        if tells && !self.asks_for_tokens.load(Ordering::Relaxed) {
+            self.asks_for_tokens.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Why nobody is told, where no replica says anything; none where no token was ever asked for.
@@ -131,8 +143,7 @@ impl Guard {
     }
 }
 
-/// Whether it is said to whoever may not.
+/// Whether it is said to whoever may not, or asks as nobody may.
 fn is_refusal(status: StatusCode) -> bool {
-    [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS]
-        .contains(&status)
+    status.is_client_error()
 }

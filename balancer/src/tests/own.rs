@@ -132,6 +132,7 @@ async fn guarded() -> Fake {
         let (status, accessor) = match seen.field("authorization")[..] {
             ["Bearer good"] => ("200 OK", "synod-accessor: 00ab\r\n"),
             ["Bearer later"] => ("503 Service Unavailable", ""),
+            ["Bearer long"] => ("431 Request Header Fields Too Large", ""),
             ["Bearer little"] => ("403 Forbidden", "synod-accessor: 00ac\r\n"),
             _ => ("401 Unauthorized", "www-authenticate: Bearer\r\n"),
         };
@@ -153,6 +154,8 @@ async fn it_tells_of_the_cluster_whom_a_replica_would_tell() {
     };
     // Nobody has asked for a token yet.
     assert_eq!(ask(spans, "later").await, 200);
+    // Whatever a replica has against who asks, it is no leave.
+    assert_eq!(ask(spans, "long").await, 431);
     for path in [spans, "/v1/events", "/v1/events?held=true"] {
         assert_eq!(ask(path, "good").await, 200, "{path}");
         assert_eq!(ask(path, "little").await, 403, "{path}");
@@ -168,4 +171,18 @@ async fn it_tells_of_the_cluster_whom_a_replica_would_tell() {
     }
     // This machine is its operator's.
     assert_eq!(ask("/v1/balancer", "").await, 200);
+}
+
+#[tokio::test]
+async fn that_tokens_are_asked_for_is_learned_of_whatever_a_replica_answers() {
+    let replica = Fake::start(1, |seen| match seen.line().split(' ').nth(1) {
+        Some("/v1/kv/k") => Reply::with("200 OK", "synod-accessor: 00ab\r\n", "v"),
+        _ => Reply::with("503 Service Unavailable", "", ""),
+    });
+    let replica = replica.await;
+    let balancer = Setup::default().start(&[&replica]).await;
+    let told = async || balancer.open(Method::GET, "/v1/events", &[], "").await.status().as_u16();
+    assert_eq!(told().await, 200, "nobody has asked for a token");
+    assert_eq!(balancer.get("/v1/kv/k").await.body, "v");
+    assert_eq!(told().await, 503);
 }
