@@ -1,14 +1,15 @@
 //! What is known of a request after some attempts, and what its client is told for it.
 
 use axum::body::Body;
-use http::{Response, StatusCode};
-use http_body_util::{BodyExt as _, Collected, Limited};
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
 use shared::problem::{self, Outcome, Problem};
 use shared::random;
 use shared::repeat::Repeatable;
 
-use super::Buffered;
 use super::attempts::MAX_PROBLEM_BYTES;
+use super::{Buffered, SLACK};
 use crate::pool::{EndpointId, Intent, Pool, Start, Target};
 use crate::retry::{self, Failure, Repeat};
 
@@ -131,20 +132,20 @@ impl RetryState {
             // Too much at once, after an attempt that may have been executed: that is worth a
             // wait.
             Attempt::Answer(response) if self.is_open(response.status()) => {
-                match settled(self.happened, request.waits_in_line, response).await {
+                match settled(self.happened, request, response).await {
                     executed @ Ok(_) => return Some(executed),
                     open @ Err(_) => (self.may_pass, self.last) = (true, Some(open)),
                 }
             }
             Attempt::Answer(response) => {
-                return Some(settled(self.happened, request.waits_in_line, response).await);
+                return Some(settled(self.happened, request, response).await);
             }
             Attempt::NotNow(response, may_have) => {
                 if response.status() == StatusCode::BAD_GATEWAY {
                     self.broke_off(self.primary.unwrap_or(target.id));
                 }
                 self.may_pass |= retry::may_pass(response.status());
-                self.last = Some(settled(self.happened, request.waits_in_line, response).await);
+                self.last = Some(settled(self.happened, request, response).await);
                 if may_have == MayHaveHappened::Yes {
                     self.happened = may_have;
                 }
@@ -195,17 +196,23 @@ impl RetryState {
 /// a refusal then is of this attempt only.
 async fn settled(
     happened: MayHaveHappened,
-    waits_in_line: bool,
+    request: &Buffered,
     response: Response<Body>,
 ) -> Result<Response<Body>, Problem> {
     if happened == MayHaveHappened::No || response.status().is_success() {
         return Ok(response);
     }
-    let (parts, body) = response.into_parts();
-    let body = Limited::new(body, MAX_PROBLEM_BYTES).collect().await;
-    let body = body.map(Collected::to_bytes).unwrap_or_default();
+    let (mut parts, body) = response.into_parts();
+    let body = Limited::new(body, MAX_PROBLEM_BYTES).collect();
+    let body = match tokio::time::timeout_at(request.deadline.at() + SLACK, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) | Err(_) => {
+            parts.headers.remove(header::CONTENT_LENGTH);
+            Bytes::new()
+        }
+    };
     let problem: Option<problem::Body> = serde_json::from_slice(&body).ok();
-    if retry::settles(parts.status, problem.as_ref(), waits_in_line) {
+    if retry::settles(parts.status, problem.as_ref(), request.waits_in_line) {
         return Ok(Response::from_parts(parts, Body::from(body)));
     }
     Err(retry::left_open(parts.status, problem.as_ref().map_or("", |problem| &problem.detail)))
