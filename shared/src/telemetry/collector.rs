@@ -40,7 +40,8 @@ pub(super) fn of_metrics(resource: Resource) -> anyhow::Result<Option<MetricsCol
     let Some(endpoint) = endpoint.filter(|_| is_wanted("OTEL_METRICS_EXPORTER")) else {
         return Ok(None);
     };
-    let url = Url::parse(&endpoint).with_context(|| format!("cannot export metrics to {endpoint}"));
+    // What is wrong is not repeated here either: it may have a password in it.
+    let url = Url::parse(&endpoint).context("the endpoint for metrics is no URL");
     let timeout =
         ["OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"].map(duration);
     let [of_metrics, of_all] = timeout;
