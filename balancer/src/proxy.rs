@@ -27,7 +27,6 @@ use http::uri::PathAndQuery;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
 };
-use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use shared::byte_budget::{ByteBudget, ByteShare};
 use shared::cluster_header;
@@ -257,8 +256,8 @@ impl Buffered {
 
     /// The request for a replica of that cluster, its path byte for byte as the client sent
     /// it, and with the time that is left.
-    fn outgoing(&self, sending: Sending, cluster: Option<ClusterId>) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.body.clone()));
+    fn outgoing(&self, sending: Sending, cluster: Option<ClusterId>) -> Request<Bytes> {
+        let mut request = Request::new(self.body.clone());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(self.path.clone());
         *request.headers_mut() = self.headers.clone();

@@ -11,6 +11,8 @@ mod pool;
 
 mod answer;
 mod connection;
+mod lane;
+mod lanes;
 mod sender;
 mod stream;
 

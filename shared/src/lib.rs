@@ -6,7 +6,8 @@
 //! [`accept`], [`framing`], [`openapi`] and [`problem`] (how it is said over HTTP),
 //! [`versions`] (who says it in another version), [`deadline`], [`client`], [`cluster_header`]
 //! and [`discovery`] (who says it to whom), [`config`], [`datadir`], [`disk`] and [`service`] (a process
-//! from its flags to its end), [`server`] (bounded HTTP), [`tls`] with [`byte_budget`],
+//! from its flags to its end), [`server`] (bounded HTTP), [`mux`] (many
+//! requests on one connection), [`tls`] with [`byte_budget`],
 //! [`places`], [`health`], [`status`], [`metrics`], [`spans`], [`events`] and [`console`]
 //! (what people look at), [`telemetry`], [`causes`] (of what failed), [`random`].
 
@@ -36,6 +37,7 @@ pub mod byte_budget;
 pub mod config;
 pub mod datadir;
 pub mod disk;
+pub mod mux;
 pub mod places;
 pub mod server;
 pub mod service;

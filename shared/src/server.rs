@@ -6,7 +6,8 @@
 //! refusal reaches it.
 //!
 //! ```text
-//! socket ─▶ (TLS) ─▶ stream: heads judged, slow readers given up, a graceful end
+//! socket ─▶ (TLS) ─▶ mux: many short requests at once, of services of ours (to Requests)
+//!             └▶ stream: heads judged, slow readers given up, a graceful end
 //!             └▶ hyper ─▶ guard: refused heads, unread bodies
 //!                           └▶ service ─▶ Requests: a trace, and what is counted
 //!                               └▶ Admission: Host, Origin, header bytes, places
@@ -22,6 +23,7 @@ mod files;
 mod guard;
 mod head;
 mod hosts;
+mod mux;
 mod origin;
 mod refusal;
 mod requests;
@@ -37,6 +39,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use bytes::BytesMut;
 use futures::future::Either;
 use http::uri::Authority;
 use http::{Method, Request, Response, Uri};
@@ -66,6 +69,7 @@ use crate::server::admission::{Reason, admit, nothing_applied};
 use crate::server::direct::Shortcut;
 use crate::server::doors::ForClients;
 use crate::server::guard::guard;
+use crate::server::mux::{Multiplexed, Speaks};
 use crate::server::refusal::Refusals;
 use crate::server::requests::observe;
 use crate::server::stream::ClientStream;
@@ -149,6 +153,9 @@ pub async fn serve(
     let service = TowerToHyperService::new(router);
     let shortcut = direct
         .map(|direct| Arc::new(Shortcut { direct, asked, admission: admission.clone(), requests }));
+    let multiplexed = |for_clients: Option<ForClients>| {
+        shortcut.clone().map(|shortcut| Multiplexed { shortcut, for_clients })
+    };
     let make = |for_clients: Option<ForClients>| {
         let (service, shortcut) = (service.clone(), shortcut.clone());
         move |client: SocketAddr| {
@@ -176,13 +183,17 @@ pub async fn serve(
     };
     match doors.into() {
         Doors { clients, services: None } => {
-            serve_connections(clients, make(None), &admission, shutdown).await
+            accept(clients, (make(None), multiplexed(None)), &admission, shutdown).await
         }
-        Doors { clients, services: Some(services) } => tokio::try_join!(
-            serve_connections(clients, make(Some(ForClients)), &admission, shutdown.clone()),
-            serve_connections(services, make(None), &admission, shutdown),
-        )
-        .map(|((), ())| ()),
+        Doors { clients, services: Some(services) } => {
+            let of_clients = (make(Some(ForClients)), multiplexed(Some(ForClients)));
+            let of_services = (make(None), multiplexed(None));
+            tokio::try_join!(
+                accept(clients, of_clients, &admission, shutdown.clone()),
+                accept(services, of_services, &admission, shutdown),
+            )
+            .map(|((), ())| ())
+        }
     }
 }
 
@@ -244,6 +255,26 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
+    accept(listener, (make, None), admission, shutdown).await
+}
+
+/// The same, with who answers many requests on one connection, if anybody does.
+async fn accept<M, S, B>(
+    listener: TcpListener,
+    (make, multiplexed): (M, Option<Multiplexed>),
+    admission: &Admission,
+    shutdown: CancellationToken,
+) -> io::Result<()>
+where
+    M: Fn(SocketAddr) -> S,
+    S: HyperService<Request<RequestBody>, Response = Response<B>, Error = Infallible>
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
     let (limits, places) = (admission.limits(), admission.connections());
     let tls = admission.tls();
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
@@ -263,10 +294,11 @@ where
         match Arc::clone(places).try_acquire_owned() {
             Ok(place) => {
                 let (service, shutdown, cut) = (make(client), shutdown.clone(), cut.clone());
-                let tls = tls.cloned();
+                let (tls, multiplexed) = (tls.cloned(), multiplexed.clone());
                 connections.spawn(async move {
                     let _place = place;
-                    let connection = connection(stream, tls, service, limits, shutdown);
+                    let answering = (service, multiplexed);
+                    let connection = connection(stream, tls, answering, limits, shutdown);
                     cut.run_until_cancelled(connection).await
                 });
             }
@@ -295,7 +327,7 @@ where
 async fn connection<S, B>(
     stream: TcpStream,
     tls: Option<Arc<Tls>>,
-    service: S,
+    (service, multiplexed): (S, Option<Multiplexed>),
     limits: Limits,
     shutdown: CancellationToken,
 ) where
@@ -309,7 +341,7 @@ async fn connection<S, B>(
 {
     let _best_effort = stream.set_nodelay(true);
     let _best_effort = sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
-    let (transport, caller) = match tls {
+    let (mut transport, caller) = match tls {
         None => (Transport::Plain(stream), None),
         Some(tls) => {
             let beginning = Box::pin(secure(stream, &tls, &limits));
@@ -319,13 +351,26 @@ async fn connection<S, B>(
             }
         }
     };
+    let mut input = BytesMut::new();
+    if let Some(multiplexed) = multiplexed {
+        match mux::listen(&mut transport, &mut input, &limits, &shutdown).await {
+            Speaks::Mux => {
+                return multiplexed.serve(transport, input, caller, limits, shutdown).await;
+            }
+            Speaks::Http => {}
+            Speaks::Nothing => return,
+        }
+    }
     let refusals = Arc::new(Refusals::default());
     let ends = caller.as_ref().and_then(Caller::ends);
     let service = guard(service, caller, Arc::clone(&refusals), limits);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
-        .serve_connection(TokioIo::new(ClientStream::new(transport, limits, refusals)), service);
+        .serve_connection(
+            TokioIo::new(ClientStream::new(transport, input, limits, refusals)),
+            service,
+        );
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use futures::future::{Fuse, FusedFuture as _, OptionFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use shared::client::{AnswerBody, Pool};
 use shared::message::Service;
+use shared::mux::REQUEST_BYTES;
 use shared::problem::{self, Problem};
 use shared::telemetry::{self, RequestTrace};
 
@@ -26,6 +27,8 @@ use crate::retry::{self, Failure, Repeat};
 /// The longest problem of a replica that is looked into, in bytes. A longer one counts as
 /// an answer that broke off.
 pub(super) const MAX_PROBLEM_BYTES: usize = 64 * 1024;
+/// Below which single keys are.
+const KEYS: &str = "/v1/kv/";
 /// Replicas that one read waits for at once: enough to get past one that hangs and one
 /// that is slow, few enough that slowness of all is not made much worse.
 const MAX_AT_ONCE: usize = 3;
@@ -226,13 +229,19 @@ impl Proxy {
     }
 }
 
-/// Sends the request over the connections to the replica at the URL.
-async fn send_to(
-    url: &str,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<AnswerBody>, Failure> {
+/// Sends the request over the connections to the replica at the URL: that of a single key, which
+/// is most of them, with others.
+async fn send_to(url: &str, request: Request<Bytes>) -> Result<Response<AnswerBody>, Failure> {
     let connections = Pool::of_process().to_a(Some(Service::Replica), url)?;
-    Ok(connections.send(request).await?)
+    let is_put_or_got = [Method::GET, Method::PUT].contains(request.method());
+    let is_short = is_put_or_got
+        && request.uri().path().starts_with(KEYS)
+        && request.body().len() <= REQUEST_BYTES;
+    Ok(if is_short {
+        connections.send_short(request).await?
+    } else {
+        connections.send(request.map(Full::new)).await?
+    })
 }
 
 /// Makes an answer ready for the client. Of a doubtful one it reads the problem, to see

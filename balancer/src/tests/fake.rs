@@ -1,5 +1,5 @@
 //! A replica that answers `GET /v1/status` and otherwise does what the test says, down to
-//! the bytes on the wire.
+//! the bytes on the wire. It speaks HTTP alone.
 #![expect(clippy::disallowed_methods, reason = "a fake is a shell: it starts tasks")]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use shared::ids::{ClusterId, Instance};
 use shared::message::{Member, Service};
+use shared::mux::PREFACE;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -212,6 +213,9 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 
 async fn connection(mut stream: TcpStream, state: Arc<State>) {
     while let Some(seen) = read_request(&mut stream, &state).await {
+        if seen.head.as_bytes() == PREFACE.trim_ascii() {
+            return stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        }
         state.stopped.subscribe().wait_for(|stopped| !stopped).await.unwrap();
         let reply = if seen.line().starts_with("GET /v1/status ") {
             status(&state)

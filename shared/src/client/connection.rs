@@ -31,18 +31,25 @@ const MAX_ADDRESSES: usize = 8;
 
 /// Opens a connection. Its task ends with it.
 pub(super) async fn open(connections: &Arc<Connections>) -> Result<Sender, SendError> {
+    let (transport, ends) = reach(connections).await?;
+    let stream = Stream::new(transport);
+    let (sender, connection) =
+        http1::handshake(stream).await.map_err(|error| SendError::NeverSent(root_cause(&error)))?;
+    tokio::spawn(run(connection, Arc::clone(connections)));
+    Ok(Sender::new(sender, ends))
+}
+
+/// Connects, and says until when that may be used.
+pub(super) async fn reach(
+    connections: &Connections,
+) -> Result<(Transport, Option<i64>), SendError> {
     // Whoever cannot be called is not bothered.
     connections.tls().map_err(|reason| SendError::NeverSent(reason.to_owned()))?;
     let (authority, timeout) = (connections.authority(), connections.limits().connect_timeout);
     let tcp = connect(authority, timeout)
         .await
         .map_err(|error| SendError::NeverSent(error.to_string()))?;
-    let (transport, ends) = secure(tcp, connections).await.map_err(SendError::NeverSent)?;
-    let stream = Stream::new(transport);
-    let (sender, connection) =
-        http1::handshake(stream).await.map_err(|error| SendError::NeverSent(root_cause(&error)))?;
-    tokio::spawn(run(connection, Arc::clone(connections)));
-    Ok(Sender::new(sender, ends))
+    secure(tcp, connections).await.map_err(SendError::NeverSent)
 }
 
 /// Brings a connection to TLS, where its URL says so, and says until when it may be used; in

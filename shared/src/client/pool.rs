@@ -6,6 +6,9 @@
 //! ([`PoolLimits::idle_timeout`]). Nothing is retried but a request of which no byte was
 //! written, because the connection that it was to go on had been closed meanwhile.
 //!
+//! Short requests that many send at once go together on a connection of their own kind, where
+//! the other side knows how ([`Connections::send_short`], [`crate::mux`]).
+//!
 //! Requests come in origin form (`/path?query`); the field `Host` is set here.
 
 #![expect(clippy::disallowed_methods, reason = "it reads the clock: idle connections grow old")]
@@ -24,9 +27,12 @@ use rustls::pki_types::ServerName;
 
 use super::answer::AnswerBody;
 use super::connection;
+use super::lane::Failed;
+use super::lanes::Lanes;
 use super::sender::Sender;
 use super::stream::NotTaken;
 use crate::base_url::{BaseUrl, BaseUrlError};
+use crate::byte_budget::ByteBudget;
 use crate::message::Service;
 use crate::tls::{Calls, Trust};
 
@@ -40,6 +46,9 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Idle connections kept to each service.
 pub const MAX_IDLE: usize = 256;
+
+/// The memory of short answers that nobody has read yet, over all services, in bytes.
+const ANSWERS_BYTES: usize = 64 << 20;
 
 /// How many connections are kept, and how long.
 #[derive(Clone, Copy, Debug)]
@@ -74,11 +83,23 @@ pub enum SendError {
 }
 
 /// Connections, by the URLs of those whom they lead to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pool {
     limits: PoolLimits,
     calls: Calls,
+    answers: ByteBudget,
     peers: Mutex<Peers>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            limits: PoolLimits::default(),
+            calls: Calls::default(),
+            answers: ByteBudget::new(ANSWERS_BYTES),
+            peers: Mutex::default(),
+        }
+    }
 }
 
 /// By who is called, as far as that is known, and where.
@@ -139,6 +160,7 @@ impl Pool {
             tls,
             limits: self.limits,
             idle: Mutex::default(),
+            lanes: Lanes::new(self.answers.clone()),
         });
         peers.insert(key, Arc::clone(&connections));
         Ok(connections)
@@ -168,6 +190,8 @@ pub struct Connections {
     limits: PoolLimits,
     /// In the order in which they came back.
     idle: Mutex<Vec<Idle>>,
+    /// Those on which short requests go together.
+    lanes: Lanes,
 }
 
 #[derive(Debug)]
@@ -220,6 +244,25 @@ impl Connections {
         }
     }
 
+    /// Sends a request that is short and has a short answer, as a rule: together with others on
+    /// one connection, where the other side knows how and takes it. Otherwise it goes as any
+    /// request does. Dropped before it has ended, the other side stops working on it.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send_short(
+        self: &Arc<Self>,
+        mut request: Request<Bytes>,
+    ) -> Result<Response<AnswerBody>, SendError> {
+        request.headers_mut().insert(header::HOST, self.host.clone());
+        let request = match self.lanes.send(self, request).await {
+            Ok(answer) => return Ok(answer),
+            Err(Failed::Broken(reason)) => return Err(SendError::Broken(reason)),
+            Err(Failed::NotTaken(request)) => *request,
+        };
+        self.send(request.map(Full::new)).await
+    }
+
     /// Whether it can be called at all, by what its URL says and what is believed here.
     ///
     /// # Errors
@@ -249,6 +292,10 @@ impl Connections {
 
     pub(super) fn limits(&self) -> PoolLimits {
         self.limits
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     /// Keeps a connection on which everything was read, if there is room for it.

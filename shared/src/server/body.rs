@@ -22,6 +22,8 @@ const DRAIN_BYTES: u64 = 16 << 20;
 #[derive(Debug)]
 pub struct RequestBody {
     incoming: Option<Incoming>,
+    /// All of it, where it is here already.
+    whole: Option<Bytes>,
     /// None where there is nothing to be left.
     left: Option<oneshot::Sender<Unread>>,
     /// Whether the client was never told to go on (`Expect: 100-continue`).
@@ -49,19 +51,27 @@ impl RequestBody {
     /// Of a request that has none.
     #[must_use]
     pub fn empty() -> Self {
-        Self { incoming: None, left: None, awaits_word: false }
+        Self::whole(Bytes::new())
+    }
+
+    /// Of a request that came in one piece.
+    pub(super) fn whole(body: Bytes) -> Self {
+        let whole = Some(body).filter(|body| !body.is_empty());
+        Self { incoming: None, whole, left: None, awaits_word: false }
     }
 
     pub(super) fn new(incoming: Incoming, headers: &HeaderMap) -> (Self, Leftover) {
         // No head follows a body in chunks, see `ClientStream`.
         let closes = headers.contains_key(header::TRANSFER_ENCODING);
         if incoming.is_end_stream() {
-            let body = Self { incoming: Some(incoming), left: None, awaits_word: false };
+            let incoming = Some(incoming);
+            let body = Self { incoming, whole: None, left: None, awaits_word: false };
             return (body, Leftover { left: None, closes });
         }
         let (sender, receiver) = oneshot::channel();
         let awaits_word = headers.contains_key(header::EXPECT);
-        let body = Self { incoming: Some(incoming), left: Some(sender), awaits_word };
+        let incoming = Some(incoming);
+        let body = Self { incoming, whole: None, left: Some(sender), awaits_word };
         (body, Leftover { left: Some(receiver), closes })
     }
 }
@@ -75,7 +85,9 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         self.awaits_word = false;
-        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(self.whole.take().map(|whole| Ok(Frame::data(whole))));
+        };
         let frame = Pin::new(incoming).poll_frame(cx);
         if let Poll::Ready(None | Some(Err(_))) = &frame {
             self.left = None;
@@ -84,11 +96,13 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.incoming.as_ref().map_or(self.whole.is_none(), Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let of_whole =
+            || SizeHint::with_exact(self.whole.as_ref().map_or(0, |whole| whole.len() as u64));
+        self.incoming.as_ref().map_or_else(of_whole, Body::size_hint)
     }
 }
 

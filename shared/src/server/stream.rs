@@ -75,13 +75,19 @@ struct Lingering {
 }
 
 impl ClientStream {
-    pub(super) fn new(stream: Transport, limits: Limits, refusals: Arc<Refusals>) -> Self {
+    /// A connection, of which these bytes were read already.
+    pub(super) fn new(
+        stream: Transport,
+        input: BytesMut,
+        limits: Limits,
+        refusals: Arc<Refusals>,
+    ) -> Self {
         Self {
             stream,
             limits,
             refusals,
             reading: Reading::Head,
-            input: BytesMut::new(),
+            input,
             searched: 0,
             head_due: Timer::default(),
             writing: Patience::new(limits.write_timeout),

@@ -32,6 +32,7 @@ mod headers;
 mod identity;
 mod jwt;
 mod messages;
+mod mux;
 mod paths;
 mod queries;
 mod segment;
@@ -67,7 +68,7 @@ pub enum Input {
 }
 
 /// All of them.
-pub const ALL: [Decoder; 18] = [
+pub const ALL: [Decoder; 19] = [
     bytes("message", messages::decode, messages::seeds),
     bytes("value", values::value, values::value_seeds),
     bytes("commands", values::commands, values::commands_seeds),
@@ -84,6 +85,7 @@ pub const ALL: [Decoder; 18] = [
     bytes("headers", headers::decode, headers::seeds),
     bytes("access", access::decode, access::seeds),
     bytes("jwt", jwt::decode, jwt::seeds),
+    bytes("mux", mux::decode, mux::seeds),
     bytes("answer", answers::decode, answers::seeds),
     bytes("text", texts::decode, texts::seeds),
 ];

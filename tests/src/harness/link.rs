@@ -1,10 +1,13 @@
 //! One connection through a proxy of the [`network`](super::network).
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::BytesMut;
+use shared::mux;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -22,15 +25,25 @@ enum Way {
 
 /// Of an answer that is to be cut.
 #[derive(Clone, Copy)]
-struct Allowed {
+pub(super) struct Allowed {
     /// How many more bytes of it pass.
-    bytes: usize,
+    pub(super) bytes: usize,
     /// What it says, once its first piece is here.
-    status: Option<u16>,
+    pub(super) status: Option<u16>,
 }
 
-/// What passes of the answers; none: all.
-type Allowance = Mutex<Option<Allowed>>;
+/// Which answers are to be cut.
+#[derive(Default)]
+pub(super) struct Cuts {
+    /// The next one, where requests and answers come one after another.
+    next: Option<Allowed>,
+    /// Where many are under way at once: after how many bytes each.
+    frames: BTreeMap<mux::Id, usize>,
+    /// Whether many are, from the greeting on.
+    is_mux: bool,
+}
+
+pub(super) type Allowance = Mutex<Cuts>;
 
 /// Carries bytes between the client's end and the service until one of them, or a fault,
 /// ends it.
@@ -71,6 +84,8 @@ async fn pump(
     allowance: &Allowance,
 ) -> Result<(), Broken> {
     let mut buffer = vec![0; 64 << 10];
+    // What of a frame is there already, where there are any.
+    let mut frames = BytesMut::new();
     loop {
         let read = tokio::select! {
             read = from.read(&mut buffer) => read.map_err(|_| Broken)?,
@@ -81,20 +96,15 @@ async fn pump(
         };
         let piece = &buffer[..read];
         passes(&mut link, way).await?;
-        if way == Way::Requests
-            && let Some(Fault::AnswerCut { request, after }) = link.fault().await
-            && piece.starts_with(request.as_bytes())
-        {
-            *allowance.lock().expect("no panic under the lock") =
-                Some(Allowed { bytes: after, status: None });
+        if way == Way::Requests {
+            look(&link.fault().await, piece, &mut frames, allowance);
         }
         if piece.is_empty() {
             return to.shutdown().await.map_err(|_| Broken);
         }
-        let allowed = if way == Way::Answers {
-            take(allowance, piece)
-        } else {
-            Allowed { bytes: piece.len(), status: None }
+        let allowed = match way {
+            Way::Answers => take(allowance, piece, &mut frames),
+            Way::Requests => Allowed { bytes: piece.len(), status: None },
         };
         to.write_all(&piece[..allowed.bytes]).await.map_err(|_| Broken)?;
         if allowed.bytes < piece.len() {
@@ -104,14 +114,71 @@ async fn pump(
     }
 }
 
-/// How many bytes of a piece of an answer may pass, and what the answer says.
-fn take(allowance: &Allowance, piece: &[u8]) -> Allowed {
-    let mut left = allowance.lock().expect("no panic under the lock");
-    let Some(left) = left.as_mut() else { return Allowed { bytes: piece.len(), status: None } };
+/// Notes the requests in a piece whose answers are to be cut.
+pub(super) fn look(
+    fault: &Option<Fault>,
+    piece: &[u8],
+    frames: &mut BytesMut,
+    allowance: &Allowance,
+) {
+    let mut cuts = allowance.lock().expect("no panic under the lock");
+    let wanted = match *fault {
+        Some(Fault::AnswerCut { request, after }) => Some((request, after)),
+        _ => None,
+    };
+    if cuts.is_mux {
+        frames.extend_from_slice(piece);
+        while let Ok(Some(frame)) = mux::take(frames) {
+            if let (mux::Frame::Request(id, asked), Some((request, after))) = (frame, wanted)
+                && format!("{} {}", asked.method(), asked.uri()).starts_with(request)
+            {
+                cuts.frames.insert(id, after);
+            }
+        }
+    } else if let Some((request, bytes)) = wanted
+        && piece.starts_with(request.as_bytes())
+    {
+        cuts.next = Some(Allowed { bytes, status: None });
+    }
+    cuts.is_mux |= piece == mux::PREFACE;
+}
+
+/// How many bytes of a piece of answers may pass, and what the answer says that is cut.
+pub(super) fn take(allowance: &Allowance, piece: &[u8], frames: &mut BytesMut) -> Allowed {
+    let mut cuts = allowance.lock().expect("no panic under the lock");
+    if cuts.is_mux && piece != mux::PREFACE {
+        return take_frames(&cuts.frames, piece, frames);
+    }
+    let Some(left) = cuts.next.as_mut() else {
+        return Allowed { bytes: piece.len(), status: None };
+    };
     left.status = left.status.or_else(|| status_of(piece));
     let taken = piece.len().min(left.bytes);
     left.bytes -= taken;
     Allowed { bytes: taken, status: left.status }
+}
+
+/// The same, where many are under way. What comes in several pieces is cut in the last of them,
+/// if its cut lies before it.
+fn take_frames(cuts: &BTreeMap<mux::Id, usize>, piece: &[u8], frames: &mut BytesMut) -> Allowed {
+    let passed = frames.len();
+    frames.extend_from_slice(piece);
+    let mut position = 0;
+    loop {
+        let before = frames.len();
+        let Ok(Some(frame)) = mux::take(frames) else {
+            return Allowed { bytes: piece.len(), status: None };
+        };
+        let length = before - frames.len();
+        if let mux::Frame::Answer(id, answer) = frame
+            && let Some(after) = cuts.get(&id)
+            && *after < length
+        {
+            let bytes = (position + after).saturating_sub(passed).min(piece.len() - 1);
+            return Allowed { bytes, status: Some(answer.status().as_u16()) };
+        }
+        position += length;
+    }
 }
 
 /// The status of an answer that starts here: `HTTP/1.1 201 Created`.

@@ -1,8 +1,12 @@
 //! Every fault, on the connection of a service that answers each piece with itself.
 
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use shared::mux;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::super::link;
 use super::*;
 
 /// Longer than most things take that are not held up.
@@ -107,6 +111,42 @@ async fn an_answer_is_cut_after_so_many_bytes_of_it_and_only_to_such_requests() 
     network.set(vec![Rule::to("echo", Fault::AnswerCut { request: "HTTP/1.1 201", after: 0 })]);
     assert_eq!(ask(&mut stream, b"HTTP/1.1 201 Created").await, Err(()));
     assert_eq!(network.take_cut_answers(), [201]);
+}
+
+/// Says who hears an echo what a server of many requests answers to each: its own bytes.
+fn conversation() -> (Vec<u8>, Vec<u8>) {
+    let (mut asked, mut cut) = (BytesMut::new(), BytesMut::new());
+    let get = Request::get("/v1/kv/k").body("").unwrap();
+    let put = Request::put("/v1/kv/cut/k").body("value").unwrap();
+    mux::push_request(&mut asked, 1, &get).unwrap();
+    mux::push_request(&mut asked, 2, &put).unwrap();
+    let answer = Response::builder().status(201).body(Bytes::from_static(b"answer")).unwrap();
+    mux::push_answer(&mut cut, 1, &answer).unwrap();
+    mux::push_answer(&mut cut, 2, &answer).unwrap();
+    (asked.to_vec(), cut.to_vec())
+}
+
+#[test]
+fn of_many_answers_on_one_connection_the_right_one_is_cut() {
+    let (asked, answered) = conversation();
+    let fault = Some(Fault::AnswerCut { request: "PUT /v1/kv/cut/", after: 3 });
+    let first = answered.len() / 2;
+    for pieces in [answered.len(), 5, 1] {
+        let cuts = link::Allowance::default();
+        link::look(&fault, mux::PREFACE, &mut BytesMut::new(), &cuts);
+        link::look(&fault, &asked, &mut BytesMut::new(), &cuts);
+        let (mut frames, mut passed) = (BytesMut::new(), 0);
+        assert_eq!(link::take(&cuts, mux::PREFACE, &mut frames).bytes, mux::PREFACE.len());
+        for piece in answered.chunks(pieces) {
+            let allowed = link::take(&cuts, piece, &mut frames);
+            passed += allowed.bytes;
+            if allowed.bytes < piece.len() {
+                assert_eq!(allowed.status, Some(201));
+                break;
+            }
+        }
+        assert!((first + 3..answered.len()).contains(&passed), "{passed} in pieces of {pieces}");
+    }
 }
 
 #[tokio::test]
