@@ -41,7 +41,10 @@ pub(super) fn of_metrics(resource: Resource) -> anyhow::Result<Option<MetricsCol
         return Ok(None);
     };
     // What is wrong is not repeated here either: it may have a password in it.
-    let url = Url::parse(&endpoint).context("the endpoint for metrics is no URL");
+    let url = Url::parse(&endpoint).context(
+        "cannot export metrics to what OTEL_EXPORTER_OTLP_ENDPOINT or \
+         OTEL_EXPORTER_OTLP_METRICS_ENDPOINT says",
+    );
     let timeout =
         ["OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"].map(duration);
     let [of_metrics, of_all] = timeout;

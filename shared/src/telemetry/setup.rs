@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use http::Uri;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
@@ -153,9 +154,13 @@ fn provider(
         provider = provider.with_span_processor(ToRing(ring));
     }
     if let Some(endpoint) = endpoint {
+        // The library would repeat what is wrong with it, and it may have a password in it.
+        endpoint.parse::<Uri>().context(
+            "cannot export traces to what OTEL_EXPORTER_OTLP_ENDPOINT or \
+             OTEL_EXPORTER_OTLP_TRACES_ENDPOINT says",
+        )?;
         let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
-        let exporter = exporter.build();
-        let exporter = exporter.with_context(|| format!("cannot export traces to {endpoint}"))?;
+        let exporter = exporter.build().context("cannot export traces")?;
         provider = provider.with_batch_exporter(exporter);
     }
     Ok((Some(provider.build()), exports))

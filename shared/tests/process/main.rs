@@ -211,8 +211,9 @@ fn a_malformed_environment_is_named_and_the_process_fails() {
         ("SYNOD_ID", "Replica 1", "is not a service name"),
         ("SYNOD_LISTEN", "0.0.0.0:0", "--advertise-url"),
         ("RUST_LOG", "info,replica=lout", "RUST_LOG"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "not a url", "cannot export traces to not a url"),
-        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "no", "cannot export metrics to no"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "not a url", "cannot export traces"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://u:hush@h /", "OTLP_TRACES_ENDPOINT"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://u:hush@h:x", "OTLP_METRICS_ENDPOINT"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0", "OTEL_METRIC_EXPORT_INTERVAL: 0 is no number of"),
     ] {
         let collector = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://127.0.0.1:9/");
@@ -220,6 +221,7 @@ fn a_malformed_environment_is_named_and_the_process_fails() {
         assert!(!output.status.success());
         let log = String::from_utf8(output.stderr).unwrap();
         assert!(log.contains(named), "{variable}: {log}");
+        assert!(!log.contains("hush"), "{variable}: {log}");
     }
 }
 
