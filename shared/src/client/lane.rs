@@ -219,6 +219,8 @@ impl Moving {
 
     fn say(&mut self, said: Said) {
         match said {
+            // Nobody waits for it any more.
+            Said::Request(asked) if asked.answer.is_closed() => {}
             Said::Request(asked) => {
                 let position = self.link.position();
                 match push_request(&mut self.link.output, asked.id, &asked.request) {

@@ -47,7 +47,7 @@ pub(crate) struct Link {
     taken_at: Instant,
     /// When the frame began that is not there whole.
     frame_began: Option<Instant>,
-    /// When something was under way last.
+    /// When something was under way, or was read, last.
     used_at: Instant,
 }
 
@@ -101,7 +101,8 @@ impl Link {
     /// Where the connection broke.
     pub(crate) async fn step(&mut self, wants_more: bool) -> io::Result<Result<(), Closed>> {
         let is_to_write = !self.is_all_written();
-        let Self { reader, writer, input, output, is_flushed, written, taken_at, .. } = self;
+        let Self { reader, writer, input, output, is_flushed, written, .. } = self;
+        let (taken_at, used_at) = (&mut self.taken_at, &mut self.used_at);
         tokio::select! {
             biased;
             wrote = write(writer, output, is_flushed, written), if is_to_write => {
@@ -110,6 +111,7 @@ impl Link {
                 Ok(Ok(()))
             }
             read = read(reader, input), if wants_more => {
+                *used_at = Instant::now();
                 Ok(if read? == 0 { Err(Closed) } else { Ok(()) })
             }
             else => std::future::pending().await,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -236,5 +236,20 @@ async fn more_than_may_be_under_way_go_another_way() {
     }
     for asked in asked {
         assert_eq!(asked.await.unwrap().unwrap(), "together");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_used_now_and_then_stays() {
+    let limits = PoolLimits { idle_timeout: Duration::from_millis(1_500), ..PoolLimits::default() };
+    let mut service = Service::with(true, limits).await;
+    let mut lane = service.lane().await;
+    let until = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < until {
+        let asked = service.asks("/a");
+        let (id, _) = lane.hear_request().await;
+        lane.answer(id, "together").await;
+        assert_eq!(asked.await.unwrap().unwrap(), "together");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
