@@ -121,9 +121,12 @@ impl Writer {
     }
 
     /// Whether history may be to be weighed. Deletions of many are swept first, for they write
-    /// versions of older revisions.
+    /// versions of older revisions; and what is done beside executing is not waited for, for
+    /// executing would wait with it.
     pub(crate) fn is_weighing(&self) -> bool {
-        !self.is_sweeping() && self.weighing.is_due(self.row.meta.revision)
+        !self.is_busy_beside()
+            && !self.is_sweeping()
+            && self.weighing.is_due(self.row.meta.revision)
     }
 
     /// Weighs a bounded number of versions of history, where that matters.
