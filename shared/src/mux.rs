@@ -42,7 +42,7 @@ pub const ANSWER_BYTES: usize = 256 << 10;
 /// The longest head, in bytes: more than any server admits.
 const HEAD_BYTES: usize = 128 << 10;
 /// The longest frame, in bytes, without its length.
-const FRAME_BYTES: usize = HEAD_BYTES + ANSWER_BYTES;
+pub(crate) const FRAME_BYTES: usize = HEAD_BYTES + ANSWER_BYTES;
 
 /// The most fields of a head.
 const FIELDS: usize = 128;
@@ -131,23 +131,24 @@ pub fn push_going_away(out: &mut BytesMut) {
     push_bare(out, GOING_AWAY, 0);
 }
 
+/// How long the first frame says that it is, once it does.
+pub(crate) fn announced(input: &[u8]) -> Option<usize> {
+    input.first_chunk().map(|length| u32::from_be_bytes(*length) as usize)
+}
+
 /// Takes the first frame, once it is there whole.
 ///
 /// # Errors
 /// Where there is no frame. No more is to be taken of these bytes.
 pub fn take(input: &mut BytesMut) -> Result<Option<Frame>, Malformed> {
-    let Some(length) = input.first_chunk().map(|length| u32::from_be_bytes(*length) as usize)
-    else {
-        return Ok(None);
-    };
+    let Some(length) = announced(input) else { return Ok(None) };
     if length > FRAME_BYTES {
-        return Err(Malformed("it is longer than any"));
+        return Err(TOO_LONG);
     }
-    if input.len() < 4 + length {
-        return Ok(None);
-    }
-    input.advance(4);
-    let mut frame = input.split_to(length).freeze();
+    let Some(frame) = input.get(4..4 + length) else { return Ok(None) };
+    // A copy: who keeps a part of it keeps no more than it, and not all that was read with it.
+    let mut frame = Bytes::copy_from_slice(frame);
+    input.advance(4 + length);
     let kind = frame.try_get_u8().map_err(|_| SHORT)?;
     let id = frame.try_get_u32().map_err(|_| SHORT)?;
     Ok(Some(match kind {
@@ -160,6 +161,7 @@ pub fn take(input: &mut BytesMut) -> Result<Option<Frame>, Malformed> {
     }))
 }
 
+pub(crate) const TOO_LONG: Malformed = Malformed("it is longer than any");
 const SHORT: Malformed = Malformed("it ends too early");
 const TOO_MANY_FIELDS: Malformed = Malformed("it has too many fields");
 
@@ -194,7 +196,7 @@ fn take_answer(mut frame: Bytes) -> Result<Response<Bytes>, Malformed> {
     Ok(answer)
 }
 
-/// A copy: who keeps a short body would keep all that was read with it.
+/// A copy: who keeps a short body would keep the head with it.
 fn alone(body: &[u8]) -> Bytes {
     Bytes::copy_from_slice(body)
 }

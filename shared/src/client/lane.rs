@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{Request, Response, header};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -20,8 +20,8 @@ use super::connection::reach;
 use super::pool::Connections;
 use crate::byte_budget::ByteBudget;
 use crate::mux::{
-    Closed, Frame, IN_FLIGHT, Id, Link, PREFACE, Patience, TooLong, checks, push_cancel,
-    push_request,
+    Closed, FRAME_BYTES, Frame, IN_FLIGHT, Id, Link, PREFACE, Patience, TooLong, checks,
+    push_cancel, push_request,
 };
 use crate::tls::{self, Transport};
 
@@ -30,6 +30,10 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the other side may take nothing, or be in the middle of a frame.
 const STALLED: Duration = Duration::from_secs(10);
+
+/// How long the other side's system may leave unheard what was sent: a path that is dead is no
+/// way for what comes after.
+const UNHEARD: Duration = Duration::from_secs(3);
 
 /// How many requests are put into frames before any byte of them is written.
 const AT_ONCE: usize = 64;
@@ -100,13 +104,14 @@ impl Lane {
         answers: ByteBudget,
     ) -> Result<(Self, impl Future<Output = ()> + Send + use<>), NotOpened> {
         let (mut transport, ends) = reach(connections).await.map_err(|_| NotOpened::NotNow)?;
+        transport.give_up_after(UNHEARD);
         match tokio::time::timeout(GREETING_TIMEOUT, greet(&mut transport)).await {
             Ok(Ok(true)) => {}
             Ok(Ok(false)) => return Err(NotOpened::Unknown),
             Ok(Err(_)) | Err(_) => return Err(NotOpened::NotNow),
         }
         let idle = connections.limits().idle_timeout;
-        let patience = Patience { write: STALLED, frame: STALLED, idle };
+        let patience = Patience { longest: FRAME_BYTES, write: STALLED, frame: STALLED, idle };
         let link = Link::new(transport, BytesMut::new(), patience);
         let (queue, said) = mpsc::channel(2 * IN_FLIGHT);
         let lane =
@@ -195,6 +200,13 @@ impl Moving {
             let wants_more = self.takes && self.link.has_room();
             tokio::select! {
                 biased;
+                () = &mut over, if self.takes => self.stop(),
+                _ = checks.tick() => {
+                    self.forget();
+                    if let Err(reason) = self.link.check(!self.pending.is_empty()) {
+                        return reason.to_owned();
+                    }
+                }
                 count = self.said.recv_many(&mut said, AT_ONCE), if wants_more => {
                     said.drain(..).for_each(|said| self.say(said));
                     self.takes &= count > 0;
@@ -207,14 +219,20 @@ impl Moving {
                     Ok(Err(Closed)) => return String::from("it closed the connection"),
                     Err(error) => return error.to_string(),
                 },
-                _ = checks.tick() => {
-                    if let Err(reason) = self.link.check(!self.pending.is_empty()) {
-                        return reason.to_owned();
-                    }
-                }
-                () = &mut over, if self.takes => self.stop(),
             }
         }
+    }
+
+    /// Cancels what nobody waits for any more and could not say so.
+    fn forget(&mut self) {
+        let Self { link, pending, .. } = self;
+        pending.retain(|id, (_, asked)| {
+            let is_awaited = !asked.answer.is_closed();
+            if !is_awaited {
+                push_cancel(&mut link.output, *id);
+            }
+            is_awaited
+        });
     }
 
     fn say(&mut self, said: Said) {
@@ -261,7 +279,9 @@ impl Moving {
 
     /// Hands an answer over. Where answers that nobody has read take all the memory that they
     /// may, a read goes another way, on which what is not taken is not sent.
-    fn answer(&self, asked: Box<Asked>, answer: Response<Bytes>) {
+    fn answer(&self, asked: Box<Asked>, mut answer: Response<Bytes>) {
+        // How long it is, its frame says.
+        answer.headers_mut().remove(header::CONTENT_LENGTH);
         let memory = self.answers.reserve(answer.body().len()).ok();
         if memory.is_none() && asked.request.method().is_safe() {
             return asked.give_back();

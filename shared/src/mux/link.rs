@@ -8,7 +8,7 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::{Frame, take};
+use super::{Frame, Malformed, TOO_LONG, announced, take};
 use crate::tls::Transport;
 
 /// How much is read at once, in bytes.
@@ -20,9 +20,14 @@ const UNSENT_BYTES: usize = 256 << 10;
 /// How often it is asked whether a connection is to be given up: see [`Link::check`].
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
+/// More than this is given back where it is not needed any more, in bytes.
+const KEPT_BYTES: usize = 64 << 10;
+
 /// When a connection is given up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
+    /// The longest frame, in bytes.
+    pub(crate) longest: usize,
     /// How long the other side may take nothing of what is written.
     pub(crate) write: Duration,
     /// How long a frame may take from its first byte to its last.
@@ -123,8 +128,12 @@ impl Link {
     /// # Errors
     /// Where the other side speaks something else.
     pub(crate) fn next(&mut self) -> io::Result<Option<Frame>> {
-        let frame = take(&mut self.input)
-            .map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?;
+        let invalid = |malformed: Malformed| io::Error::new(io::ErrorKind::InvalidData, malformed);
+        if announced(&self.input).is_some_and(|length| length > self.patience.longest) {
+            return Err(invalid(TOO_LONG));
+        }
+        let frame = take(&mut self.input).map_err(invalid)?;
+        give_back(&mut self.input);
         self.frame_began = match frame {
             None if !self.input.is_empty() => self.frame_began.or_else(|| Some(Instant::now())),
             _ => None,
@@ -170,18 +179,31 @@ async fn write(
     written: &mut u64,
 ) -> io::Result<()> {
     if !output.is_empty() {
-        let bytes = writer.write(output).await?;
+        let wrote = writer.write(output).await;
+        if wrote.is_err() {
+            // TLS may have sent a part of it before.
+            *written += output.len() as u64;
+        }
+        let bytes = wrote?;
         if bytes == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
         (*written, *is_flushed) = (*written + bytes as u64, false);
         output.advance(bytes);
+        give_back(output);
     }
     if output.is_empty() {
         writer.flush().await?;
         *is_flushed = true;
     }
     Ok(())
+}
+
+/// A connection that waits holds little memory for what is not there.
+fn give_back(bytes: &mut BytesMut) {
+    if bytes.is_empty() && bytes.capacity() > KEPT_BYTES {
+        *bytes = BytesMut::new();
+    }
 }
 
 async fn read(reader: &mut ReadHalf<Transport>, input: &mut BytesMut) -> io::Result<usize> {

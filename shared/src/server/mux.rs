@@ -24,8 +24,8 @@ use super::body::RequestBody;
 use super::direct::Shortcut;
 use super::doors::ForClients;
 use crate::mux::{
-    ANSWER_BYTES, Closed, Frame, IN_FLIGHT, Id, Link, PREFACE, Patience, TooLong, checks,
-    push_answer, push_going_away, push_not_taken,
+    ANSWER_BYTES, Closed, Frame, IN_FLIGHT, Id, Link, PREFACE, Patience, REQUEST_BYTES, TooLong,
+    checks, push_answer, push_going_away, push_not_taken,
 };
 use crate::tls::{self, Caller, Transport};
 
@@ -46,9 +46,18 @@ pub(super) struct Multiplexed {
     pub(super) for_clients: Option<ForClients>,
 }
 
+/// Whether a request may be asked once more, another way.
+type IsSafe = bool;
+
+/// From so many bytes of answers on that the client has not taken, a read goes back.
+const HELD_BYTES: usize = 2 << 20;
+
+/// How many frames are taken in before others have their turn.
+const AT_ONCE: usize = 64;
+
 /// What came of a request.
 enum Answered {
-    Answer(Response<Bytes>),
+    Answer(Response<Bytes>, IsSafe),
     /// It has to be asked for another way.
     NotTaken,
     /// It was carried out, and cannot be answered.
@@ -94,6 +103,7 @@ impl Multiplexed {
             return;
         }
         let patience = Patience {
+            longest: 4 * limits.header_bytes + REQUEST_BYTES,
             write: limits.write_timeout,
             frame: limits.header_timeout,
             idle: limits.idle_timeout,
@@ -106,6 +116,7 @@ impl Multiplexed {
             link,
             in_flight: FuturesUnordered::new(),
             aborts: BTreeMap::new(),
+            is_behind: false,
             is_going_away: false,
         };
         let reason = serving.until_it_ends(shutdown, ends).await;
@@ -143,7 +154,9 @@ impl Multiplexed {
             let read =
                 if is_long { None } else { Limited::new(body, ANSWER_BYTES).collect().await.ok() };
             match read {
-                Some(body) => Answered::Answer(Response::from_parts(parts, body.to_bytes())),
+                Some(body) => {
+                    Answered::Answer(Response::from_parts(parts, body.to_bytes()), is_safe)
+                }
                 None if is_safe => Answered::NotTaken,
                 None => Answered::Broken,
             }
@@ -158,6 +171,8 @@ struct Serving {
     link: Link,
     in_flight: FuturesUnordered<InFlight>,
     aborts: BTreeMap<Id, AbortHandle>,
+    /// Whether there may be frames among what was read that nobody has looked at.
+    is_behind: bool,
     is_going_away: bool,
 }
 
@@ -180,15 +195,31 @@ impl Serving {
             return error.to_string();
         }
         loop {
-            let wants_more = self.in_flight.len() < IN_FLIGHT;
+            // Whoever takes no answers asks no more.
+            let (has_room, is_behind) = (self.link.has_room(), self.is_behind);
             tokio::select! {
                 biased;
-                Some(answered) = self.in_flight.next(), if self.link.has_room() => {
+                // The client then ends it, once all that it has sent is answered.
+                () = &mut over, if !self.is_going_away => {
+                    self.is_going_away = true;
+                    push_going_away(&mut self.link.output);
+                }
+                _ = checks.tick() => {
+                    if let Err(reason) = self.link.check(!self.in_flight.is_empty()) {
+                        return reason.to_owned();
+                    }
+                }
+                Some(answered) = self.in_flight.next() => {
                     if let Err(error) = self.say_all(answered) {
                         return error.to_string();
                     }
                 }
-                moved = self.link.step(wants_more) => match moved.and_then(|open| {
+                () = tokio::task::yield_now(), if is_behind && has_room => {
+                    if let Err(error) = self.hear() {
+                        return error.to_string();
+                    }
+                }
+                moved = self.link.step(has_room && !is_behind) => match moved.and_then(|open| {
                     self.hear()?;
                     Ok(open)
                 }) {
@@ -196,24 +227,25 @@ impl Serving {
                     Ok(Err(Closed)) => return String::from("the client closed it"),
                     Err(error) => return error.to_string(),
                 },
-                _ = checks.tick() => {
-                    if let Err(reason) = self.link.check(!self.in_flight.is_empty()) {
-                        return reason.to_owned();
-                    }
-                }
-                // The client then ends it, once all that it has sent is answered.
-                () = &mut over, if !self.is_going_away => {
-                    self.is_going_away = true;
-                    push_going_away(&mut self.link.output);
-                }
             }
         }
     }
 
-    /// Takes in what was read.
+    /// Takes in some of what was read.
     fn hear(&mut self) -> io::Result<()> {
-        while let Some(frame) = self.link.next()? {
+        self.is_behind = true;
+        for _ in 0..AT_ONCE {
+            if !self.link.has_room() {
+                return Ok(());
+            }
+            let Some(frame) = self.link.next()? else {
+                self.is_behind = false;
+                return Ok(());
+            };
             match frame {
+                Frame::Request(id, _) if self.aborts.contains_key(&id) => {
+                    return Err(io::Error::other("it asks twice by one id"));
+                }
                 Frame::Request(id, request) => self.begin(id, request),
                 Frame::Cancel(id) => {
                     if let Some(abort) = self.aborts.remove(&id) {
@@ -229,9 +261,8 @@ impl Serving {
     }
 
     fn begin(&mut self, id: Id, request: Request<Bytes>) {
-        let answer = (!self.is_going_away)
-            .then(|| self.answering.answer(self.caller.as_ref(), request))
-            .flatten();
+        let takes = !self.is_going_away && self.in_flight.len() < IN_FLIGHT;
+        let answer = takes.then(|| self.answering.answer(self.caller.as_ref(), request)).flatten();
         let Some(answer) = answer else {
             return push_not_taken(&mut self.link.output, id);
         };
@@ -249,11 +280,7 @@ impl Serving {
                 self.aborts.remove(&id);
                 self.say(id, answered)?;
             }
-            ready = if self.link.has_room() {
-                self.in_flight.next().now_or_never().flatten()
-            } else {
-                None
-            };
+            ready = self.in_flight.next().now_or_never().flatten();
         }
         Ok(())
     }
@@ -261,7 +288,13 @@ impl Serving {
     fn say(&mut self, id: Id, answered: Answered) -> io::Result<()> {
         let cannot_say = || io::Error::other("an answer is too long");
         match answered {
-            Answered::Answer(answer) => {
+            // What the client does not take is not held here without end: another way has its
+            // own bounds.
+            Answered::Answer(_, true) if self.link.output.len() > HELD_BYTES => {
+                push_not_taken(&mut self.link.output, id);
+                Ok(())
+            }
+            Answered::Answer(answer, _) => {
                 push_answer(&mut self.link.output, id, &answer).map_err(|TooLong| cannot_say())
             }
             Answered::NotTaken => {

@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -13,6 +14,19 @@ use tokio_rustls::TlsStream;
 pub(crate) enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Transport {
+    /// Has the system give the connection up once nothing was heard for so long of what was
+    /// sent (RFC 5482), where it knows how.
+    pub(crate) fn give_up_after(&self, unheard: Duration) {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        };
+        let millis = u32::try_from(unheard.as_millis()).unwrap_or(u32::MAX);
+        let _best_effort = rustix::net::sockopt::set_tcp_user_timeout(tcp, millis);
+    }
 }
 
 impl AsyncRead for Transport {

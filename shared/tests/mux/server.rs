@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use bytes::BytesMut;
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use shared::message::Service;
@@ -260,6 +261,64 @@ async fn a_client_that_reads_nothing_is_cut_off_and_holds_little_meanwhile() {
         client.ask(id, Method::GET, "/v1/kv/full", "").await;
     }
     until("it is cut off", async || server.open().await == 1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_keeps_no_place_of_others() {
+    let server = Server::start(Limits { requests: 40, ..Limits::default() }).await;
+    let mut client = ByHand::connect(server.address).await;
+    for id in 0..20 {
+        client.ask(id, Method::GET, "/v1/kv/wait", "").await;
+    }
+    for id in 20..40 {
+        client.ask(id, Method::GET, "/v1/kv/full", "").await;
+    }
+    until("all wait", async || server.waiting() == 20).await;
+    server.keys.gate.0.add_permits(20);
+    let mut other = ByHand::connect(server.address).await;
+    for id in 0..40 {
+        other.ask(id, Method::GET, "/v1/kv/wait", "").await;
+    }
+    until("all the places are to be had", async || server.waiting() == 40).await;
+}
+
+#[tokio::test]
+async fn a_flood_that_is_not_taken_costs_little_and_holds_up_nobody() {
+    let server = Server::start(Limits::default()).await;
+    let mut client = ByHand::connect(server.address).await;
+    let mut flood = BytesMut::new();
+    let nowhere = Request::get("/").body("").unwrap();
+    for id in 0..10_000 {
+        mux::push_request(&mut flood, id, &nowhere).unwrap();
+    }
+    // Nothing of what comes back is read: so no more is taken at some point.
+    let flooding = async { while client.stream.write_all(&flood).await.is_ok() {} };
+    assert!(tokio::time::timeout(Duration::from_secs(3), flooding).await.is_err());
+    let mut other = ByHand::connect(server.address).await;
+    other.ask(1, Method::PUT, "/v1/kv/k", "value").await;
+    assert_eq!(other.hear_answer().await, (1, 200, "PUT 5 value".to_owned()));
+    server.shutdown.cancel();
+    assert!(matches!(other.hear().await, Some(Frame::GoingAway)), "and it can end");
+}
+
+#[tokio::test]
+async fn more_at_once_than_may_be_go_back_and_are_heard() {
+    let server = Server::start(Limits { requests: 2_000, ..Limits::default() }).await;
+    let mut client = ByHand::connect(server.address).await;
+    let most = u32::try_from(mux::IN_FLIGHT).unwrap();
+    for id in 0..most {
+        client.ask(id, Method::GET, "/v1/kv/wait", "").await;
+    }
+    client.ask(most, Method::GET, "/v1/kv/k", "").await;
+    let heard = client.hear().await;
+    assert!(matches!(heard, Some(Frame::NotTaken(id)) if id == most), "{heard:?}");
+    for id in 0..most {
+        client.say(|out| mux::push_cancel(out, id)).await;
+    }
+    until("none waits", async || server.waiting() == 0).await;
+    client.ask(most, Method::GET, "/v1/kv/wait", "").await;
+    client.ask(most, Method::GET, "/v1/kv/k", "").await;
+    assert!(client.hear().await.is_none(), "one id is two requests'");
 }
 
 #[tokio::test]
