@@ -1,4 +1,4 @@
-//! Which mutants a change concerns.
+//! What a change is, and which mutants it concerns.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,14 @@ pub fn files_changed_since(workspace: &Path, base: &str) -> Result<BTreeSet<Path
     let names = git(workspace, &["diff", "--name-only", "-z", "--merge-base", base, "--"])
         .with_context(|| format!("git knows no difference to {base}"))?;
     Ok(names.split_terminator('\0').map(PathBuf::from).collect())
+}
+
+/// The commit that is checked out.
+///
+/// # Errors
+/// When there is none.
+pub fn checked_out(workspace: &Path) -> Result<String> {
+    Ok(git(workspace, &["rev-parse", "HEAD"])?.trim().to_owned())
 }
 
 /// Whether a mutant changes one of these files.
