@@ -119,7 +119,9 @@ pub(crate) fn routes(front: Front) -> Router {
         .merge(health::routes(move || {
             let waiting = handle.waiting_for().map(|what| format!("waiting for {what}"));
             let lost = handle.troubles().into_iter().find_map(|trouble| match trouble {
-                Trouble::VotesLost(what) | Trouble::SlotsLost(what) => Some(what),
+                Trouble::VotesLost(what)
+                | Trouble::SlotsLost(what)
+                | Trouble::TwoHistories(what) => Some(what),
                 // It can do its work yet: `warnings` of the status have it.
                 Trouble::TrimmingHeldUp(_) => None,
             });

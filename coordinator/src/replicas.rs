@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use shared::bounds::{EPOCHS_AHEAD, SLOTS_AHEAD, TooFar, within};
+use shared::chain::ChainHash;
 use shared::ids::{Epoch, Instance, LogFormat, Name, Slot};
 use shared::message::{Heartbeat, Storage, View};
 
@@ -37,6 +38,8 @@ pub(crate) struct ReplicaProgress {
     pub(crate) highest_format: LogFormat,
     /// What its latest heartbeat said is executed, be it less than one before.
     said_executed_below: Slot,
+    /// The hash of the log below that.
+    said_hash: ChainHash,
     pub(crate) storage: Storage,
     /// Since when its disk takes more, or takes no more.
     storage_since: Duration,
@@ -52,6 +55,13 @@ pub(crate) struct ReplicaProgress {
     /// nothing, above all not as durable. Unless the present one falls silent: to one who
     /// heard of neither before, the news of a dead life may have come last.
     former: VecDeque<Instance>,
+}
+
+/// Two replicas with another log each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TwoHistories<'a> {
+    pub(crate) below: Slot,
+    pub(crate) logs: [(&'a Name, ChainHash); 2],
 }
 
 /// How many former lives of a replica are remembered. A heartbeat is late by seconds at
@@ -82,7 +92,7 @@ impl Replicas {
         heartbeat: Heartbeat,
     ) {
         let Heartbeat { replica, instance, view, executed_below, durable_below, .. } = heartbeat;
-        let (highest_format, storage) = (heartbeat.highest_format, heartbeat.storage);
+        let Heartbeat { hash, highest_format, storage, .. } = heartbeat;
         if !self.heard.contains_key(&replica) && !self.make_room(config, now) {
             return;
         }
@@ -97,6 +107,7 @@ impl Replicas {
             durable_below,
             highest_format,
             said_executed_below: executed_below,
+            said_hash: hash,
             storage,
             storage_since: now,
             moved_at: now,
@@ -124,7 +135,7 @@ impl Replicas {
                 heard.storage_since = now;
             }
             heard.storage = storage;
-            heard.said_executed_below = executed_below;
+            (heard.said_executed_below, heard.said_hash) = (executed_below, hash);
             heard.executed_below = heard.executed_below.max(executed_below);
             heard.durable_below = heard.durable_below.max(durable_below);
         } else {
@@ -137,7 +148,7 @@ impl Replicas {
             let former_durable_below = heard.former_durable_below.max(heard.durable_below);
             *heard = ReplicaProgress { former, former_durable_below, ..news };
         }
-        self.settle_view(config, now);
+        self.settle_view(config, now, chosen_below);
     }
 
     /// Whether the numbers of a heartbeat can be so, where all below `chosen_below` is
@@ -230,6 +241,20 @@ impl Replicas {
         first.is_some_and(|first| {
             now.saturating_sub(first.max(self.listening_since)) >= config.replica_memory
         })
+    }
+
+    /// Two heard from lately whose logs below one slot differ.
+    pub(crate) fn two_histories(&self, config: &Config, now: Duration) -> Option<TwoHistories<'_>> {
+        let recent = self.heard.iter().filter(|(_, heard)| heard.is_recent(config, now));
+        let mut by_slot = BTreeMap::new();
+        for (name, heard) in recent {
+            let (below, hash) = (heard.said_executed_below, heard.said_hash);
+            let first = by_slot.entry(below).or_insert((name, hash));
+            if first.1 != hash {
+                return Some(TwoHistories { below, logs: [*first, (name, hash)] });
+            }
+        }
+        None
     }
 
     /// One heard from lately that says now to have executed above a slot. What it says

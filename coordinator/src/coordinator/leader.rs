@@ -70,7 +70,7 @@ impl Coordinator {
     }
 
     pub(super) fn lead(&mut self) {
-        self.replicas.settle_view(&self.config, self.now);
+        self.replicas.settle_view(&self.config, self.now, self.chosen_below);
         self.settle_asked_view();
         let State::Phase2(leader) = &mut self.state else { return };
         leader.liveness.heartbeat();

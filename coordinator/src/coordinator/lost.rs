@@ -16,6 +16,7 @@ use shared::ids::{Name, Slot};
 
 use super::{Coordinator, State};
 use crate::effect::{Effect, PollNumber};
+use crate::replicas::TwoHistories;
 
 /// A replica has executed what this leader has yet to give away.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub enum Trouble {
     VotesLost(String),
     /// Slots that acceptors have trimmed are on no replica: no view is proposed.
     SlotsLost(String),
+    /// Two replicas have executed other logs.
+    TwoHistories(String),
     /// The acceptors fill up, and somebody holds trimming up.
     TrimmingHeldUp(String),
 }
@@ -44,7 +47,10 @@ impl Trouble {
     #[must_use]
     pub fn into_words(self) -> String {
         match self {
-            Self::VotesLost(what) | Self::SlotsLost(what) | Self::TrimmingHeldUp(what) => what,
+            Self::VotesLost(what)
+            | Self::SlotsLost(what)
+            | Self::TwoHistories(what)
+            | Self::TrimmingHeldUp(what) => what,
         }
     }
 }
@@ -118,8 +124,20 @@ impl Coordinator {
             .map(|ahead| Trouble::VotesLost(Self::refuses_for(ahead)))
             .into_iter()
             .chain(slots.map(Trouble::SlotsLost))
+            .chain(self.two_histories(now).map(Trouble::TwoHistories))
             .chain(held_up.map(Trouble::TrimmingHeldUp))
             .collect()
+    }
+
+    /// Replicas that tell of other hashes of their logs below one slot; in words.
+    fn two_histories(&self, now: Duration) -> Option<String> {
+        let TwoHistories { below, logs } = self.replicas.two_histories(&self.config, now)?;
+        let [(one, of_one), (other, of_other)] = logs;
+        Some(format!(
+            "two histories: the log below slot {below} has hash {of_one} at {one} and {of_other} at \
+             {other}: the data of one of them was put back from an older copy, or is damaged. Stop \
+             the one whose writes are not to be kept, and give it an empty data directory"
+        ))
     }
 
     /// Slots that were trimmed, and that no replica has which was heard from lately; in

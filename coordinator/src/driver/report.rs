@@ -123,6 +123,7 @@ impl Reporter {
                 Trouble::SlotsLost(what) => {
                     tracing::error!("{what}. No view is proposed until one of these is back")
                 }
+                Trouble::TwoHistories(what) => tracing::error!("{what}"),
                 Trouble::TrimmingHeldUp(what) => tracing::warn!("{what}"),
             }
         }
@@ -130,6 +131,7 @@ impl Reporter {
             match trouble {
                 Trouble::VotesLost(_) => tracing::info!("no replica is ahead of the acceptors"),
                 Trouble::SlotsLost(_) => tracing::info!("a replica has what was trimmed"),
+                Trouble::TwoHistories(_) => tracing::info!("the replicas have one history"),
                 Trouble::TrimmingHeldUp(_) => tracing::info!("the acceptors have room again"),
             }
         }

@@ -58,17 +58,14 @@ async fn is_of_primary(
     if !caller.is_held() {
         return Ok(true);
     }
-    if !is_batch(proposal) {
-        let what = "a proposal must be a batch of the epoch and number that it names";
-        return Err(Problem::bad_request(what.to_owned()));
-    }
     match front.handle.primary_of(proposal.epoch).await.map_err(no_answer)? {
         Some(primary) => caller.must_be(Service::Replica, &primary).map(|()| true),
         None => Ok(false),
     }
 }
 
-/// Whether what replicas would execute is what the proposal says: they go by the value alone.
+/// Whether what replicas would execute is what the proposal says: they go by the value alone, and
+/// a view, above all one of a format that nobody reads, is not for a replica to propose.
 fn is_batch(proposal: &Proposal) -> bool {
     matches!(
         Value::decode(&proposal.value),
@@ -85,6 +82,10 @@ pub(super) async fn propose(
     Wire(proposal): Wire<Proposal>,
 ) -> Result<Response, Problem> {
     let cluster = front.handle.same_cluster(proposal.cluster).map_err(Problem::of_cluster)?;
+    if !is_batch(&proposal) {
+        let what = "a proposal must be a batch of the epoch and number that it names";
+        return Err(Problem::bad_request(what.to_owned()));
+    }
     if !is_of_primary(&front, &caller, &proposal).await? {
         return Ok(reply.send(&OfCluster::new(cluster, ProposalReply::NotLeading)));
     }

@@ -5,14 +5,15 @@ use std::time::Duration;
 use shared::ids::{Epoch, LogFormat, Name, Slot};
 use shared::message::View;
 
-use super::Replicas;
+use super::{ReplicaProgress, Replicas};
 use crate::config::Config;
 
 impl Replicas {
     /// The view is the latest that two replicas have told of, or a later one that one of
     /// them tells of that is not silent: else the word of one alone, though it were never
     /// true, would hold the epoch up for ever.
-    pub(crate) fn settle_view(&mut self, config: &Config, now: Duration) {
+    pub(crate) fn settle_view(&mut self, config: &Config, now: Duration, chosen_below: Slot) {
+        self.forget_refuted(config, now, chosen_below);
         let epoch = |view: &Option<View>| view.as_ref().map(|view| view.epoch);
         let mut told: Vec<&View> =
             self.heard.values().filter_map(|heard| heard.view.as_ref()).collect();
@@ -31,6 +32,20 @@ impl Replicas {
             self.view = view.cloned();
             self.view_known_at = now;
         }
+    }
+
+    /// Forgets what the silent told of views after the latest that others tell of now, where
+    /// one of these has executed all that is chosen: such a view would have been among that.
+    /// However many told of it, no more names hold fail-over up than tell of it still.
+    fn forget_refuted(&mut self, config: &Config, now: Duration, chosen_below: Slot) {
+        let recent = || self.heard.values().filter(|heard| heard.is_recent(config, now));
+        let Some(latest) = recent().map(ReplicaProgress::epoch).max() else { return };
+        if !recent().any(|heard| heard.view.is_some() && heard.said_executed_below >= chosen_below)
+        {
+            return;
+        }
+        self.heard.retain(|_, heard| heard.is_recent(config, now) || heard.epoch() <= latest);
+        self.vouched.take_if(|vouched| vouched.epoch > latest);
     }
 
     /// The view with the highest epoch that any replica has executed.

@@ -121,8 +121,10 @@ fn fails_over(bench: &mut Bench, epoch: u64) -> bool {
     (0..200).any(|_| {
         bench.wait_ms(100);
         let mut effects = Vec::new();
+        let executed_below = bench.core.status(bench.now).chosen_below;
         for replica in 2..=3 {
-            let beat = heartbeat(replica, Some(view(1, 1, &[2, 3])));
+            let of = heartbeat(replica, Some(view(1, 1, &[2, 3])));
+            let beat = Heartbeat { executed_below, ..of };
             effects.extend(bench.step(Input::Heartbeat(beat)));
         }
         effects.extend(bench.fire(Timer::Lead));
@@ -153,6 +155,44 @@ fn an_epoch_that_one_replica_alone_tells_of_is_forgotten_with_its_silence() {
     assert_eq!(bench.core.status(bench.now).epoch, Epoch(1 << 20));
     assert!(fails_over(&mut bench, 2));
     assert_eq!(bench.core.status(bench.now).epoch, Epoch(1));
+}
+
+#[test]
+fn an_epoch_that_several_tell_of_is_forgotten_with_their_silence_where_all_was_executed_without() {
+    let mut bench = in_a_view();
+    for replica in [8, 9] {
+        let of_it = Some(view(1 << 20, 9, &[1, 2, 3]));
+        bench.step(Input::Heartbeat(heartbeat(replica, of_it)));
+    }
+    assert_eq!(bench.core.status(bench.now).epoch, Epoch(1 << 20));
+    assert!(fails_over(&mut bench, 2));
+    assert_eq!(bench.core.status(bench.now).epoch, Epoch(1));
+}
+
+#[test]
+fn a_view_whose_members_are_silent_holds_for_as_long_as_nobody_has_executed_all_without_it() {
+    let mut bench = in_a_view();
+    let mine = bench.core.ballot().unwrap();
+    let executed = |replica, below, of| Heartbeat {
+        executed_below: Slot(below),
+        ..heartbeat(replica, Some(of))
+    };
+    // The first two have gone on to a view that the third has not heard of yet.
+    for index in 0..2 {
+        bench.accepted_with(index, mine, &[], chosen(2));
+    }
+    for replica in 1..=2 {
+        bench.step(Input::Heartbeat(executed(replica, 2, view(2, 1, &[2]))));
+    }
+    for _ in 0..200 {
+        bench.wait_ms(100);
+        bench.step(Input::Heartbeat(executed(3, 1, view(1, 1, &[2, 3]))));
+        bench.fire(Timer::Lead);
+        for index in 0..3 {
+            bench.accepted(index, mine, &[]);
+        }
+    }
+    assert_eq!(bench.core.status(bench.now).epoch, Epoch(2));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use coordinator::coordinator::Trouble;
 use coordinator::effect::{Effect, Input, RequestId};
+use shared::chain::ChainHash;
 use shared::ids::{Instance, Slot};
 use shared::message::{Heartbeat, Marks, Phase, ProposalReply};
 
@@ -84,4 +85,31 @@ fn a_leader_whose_place_another_has_taken_does_not_cry_that_votes_are_lost() {
     let effects = bench.watermarks(1, poll, led(1, higher));
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::VotesLost(_))), "{effects:?}");
     assert_eq!(bench.core.phase(), Phase::Inactive);
+}
+
+#[test]
+fn replicas_that_tell_of_two_logs_below_one_slot_are_named_until_one_of_them_is_silent() {
+    let (mut bench, mine) = Bench::leading();
+    bench.accepted_with(0, mine, &[], chosen(9));
+    let tells = |replica, below, byte| Heartbeat {
+        executed_below: Slot(below),
+        hash: ChainHash([byte; 32]),
+        ..heartbeat(replica, Some(view(1, 1, &[2, 3])))
+    };
+    for beat in [tells(1, 7, 1), tells(2, 8, 2), tells(3, 9, 3)] {
+        bench.step(Input::Heartbeat(beat));
+    }
+    assert_eq!(bench.core.troubles(bench.now), [], "nobody knows of one slot");
+    bench.step(Input::Heartbeat(tells(1, 9, 3)));
+    assert_eq!(bench.core.troubles(bench.now), []);
+    bench.step(Input::Heartbeat(tells(2, 9, 4)));
+    let troubles = bench.core.troubles(bench.now);
+    let [Trouble::TwoHistories(what)] = &troubles[..] else { panic!("{troubles:?}") };
+    let parts = ["below slot 9", "replica-1", "replica-2", "0303", "0404"];
+    assert!(parts.iter().all(|part| what.contains(part)), "{what}");
+    for _ in 0..101 {
+        bench.wait_ms(100);
+        bench.step(Input::Heartbeat(tells(1, 9, 3)));
+    }
+    assert_eq!(bench.core.troubles(bench.now), []);
 }

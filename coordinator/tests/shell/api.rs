@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use coordinator::Args;
 use shared::chain::ChainHash;
-use shared::ids::{ClusterId, Instance, LogFormat, Slot};
-use shared::message::{Heartbeat, HeartbeatReply, Phase, Proposal, Storage};
+use shared::ids::{ClusterId, Epoch, Instance, LogFormat, Slot};
+use shared::message::{Heartbeat, HeartbeatReply, Phase, Proposal, Removal, Storage, Value, View};
 
 use crate::acceptor::FakeAcceptor;
 use crate::cluster::*;
@@ -141,6 +141,34 @@ async fn a_replica_of_another_cluster_is_refused_and_told_both() {
         let (ours, theirs) = (cluster_id().to_string(), other.to_string());
         assert!(["409", &ours, &theirs].iter().all(|part| text.contains(part)), "{text}");
     }
+}
+
+#[tokio::test]
+async fn what_is_no_batch_as_the_proposal_names_it_is_not_proposed() {
+    let (coordinator, acceptors) = leading().await;
+    let of = |value: Value| Proposal { value: value.encode(), ..proposal(0, "x") };
+    let view = View {
+        epoch: Epoch(1),
+        primary: "replica-1".parse().unwrap(),
+        primary_instance: Instance(1),
+        backups: Vec::new(),
+        format: LogFormat(99),
+    };
+    let removal = Removal { view: view.clone(), replica: "replica-2".parse().unwrap() };
+    let cut = proposal(0, "commands").value;
+    for wrong in [
+        of(Value::Noop),
+        of(Value::View(view)),
+        of(Value::Removal(removal)),
+        Proposal { value: proposal(1, "x").value, ..proposal(0, "x") },
+        Proposal { epoch: Epoch(2), ..proposal(0, "x") },
+        Proposal { value: cut.slice(..cut.len() - 1), ..proposal(0, "x") },
+        Proposal { value: "x".into(), ..proposal(0, "x") },
+    ] {
+        let refused = coordinator.client.propose(&wrong, PATIENCE).await.unwrap_err().to_string();
+        assert!(refused.contains("400") && refused.contains("must be a batch"), "{refused}");
+    }
+    assert!(acceptors.iter().all(|acceptor| acceptor.memory.lock().unwrap().batches.is_empty()));
 }
 
 #[tokio::test]

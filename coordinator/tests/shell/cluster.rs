@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use shared::client::{CoordinatorClient, Pool};
 use shared::ids::{AcceptorId, BatchNumber, ClusterId, Draw, Epoch};
-use shared::message::{Proposal, ProposalReply, Roster, Service};
+use shared::message::{Batch, Proposal, ProposalReply, Roster, Service, Value};
 use shared::service::Running;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -49,8 +49,8 @@ impl RunningCoordinator {
         self.status().await["phase"] == "phase2"
     }
 
-    pub(crate) async fn propose(&self, number: u64, value: &str) -> ProposalReply {
-        let reply = self.client.propose(&proposal(number, value), PATIENCE).await.unwrap();
+    pub(crate) async fn propose(&self, number: u64, commands: &str) -> ProposalReply {
+        let reply = self.client.propose(&proposal(number, commands), PATIENCE).await.unwrap();
         reply.for_cluster(cluster_id()).unwrap()
     }
 
@@ -76,9 +76,11 @@ pub(crate) fn cluster_id() -> ClusterId {
     Roster::form(drawn.to_vec()).unwrap().cluster()
 }
 
-pub(crate) fn proposal(number: u64, value: &str) -> Proposal {
-    let value = bytes::Bytes::copy_from_slice(value.as_bytes());
-    Proposal { cluster: cluster_id(), epoch: Epoch(1), number: BatchNumber(number), value }
+pub(crate) fn proposal(number: u64, commands: &str) -> Proposal {
+    let (epoch, number) = (Epoch(1), BatchNumber(number));
+    let commands = bytes::Bytes::copy_from_slice(commands.as_bytes());
+    let value = Value::Batch(Batch { epoch, number, commands }).encode();
+    Proposal { cluster: cluster_id(), epoch, number, value }
 }
 
 pub(crate) async fn acceptors() -> Vec<FakeAcceptor> {

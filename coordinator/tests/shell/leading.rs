@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use coordinator::config::shell::{ACCEPTS_IN_FLIGHT, POLLS_IN_FLIGHT, PREPARES_IN_FLIGHT};
 use shared::ids::{Ballot, CoordinatorId, Slot};
-use shared::message::{ChosenReply, ProposalReply};
+use shared::message::{Batch, ChosenReply, ProposalReply, Value};
 use shared::telemetry::{TraceContext, in_context};
 
 use crate::acceptor::FakeAcceptor;
@@ -16,11 +16,17 @@ async fn fetch(coordinator: &RunningCoordinator, from: u64, wait: Duration) -> C
     reply.for_cluster(cluster).unwrap()
 }
 
+/// The commands of what was chosen.
 fn values(reply: ChosenReply) -> Vec<(u64, String)> {
     match reply {
         ChosenReply::Entries { entries, .. } => entries
             .into_iter()
-            .map(|entry| (entry.slot.0, String::from_utf8_lossy(&entry.value).into_owned()))
+            .map(|entry| match Value::decode(&entry.value) {
+                Ok(Value::Batch(Batch { commands, .. })) => {
+                    (entry.slot.0, String::from_utf8_lossy(&commands).into_owned())
+                }
+                other => panic!("{other:?}"),
+            })
             .collect(),
         ChosenReply::Trimmed { .. } | ChosenReply::Unavailable => panic!("{reply:?}"),
     }
