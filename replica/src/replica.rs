@@ -77,6 +77,7 @@ use crate::replica::fetching::Fetching;
 use crate::replica::history::History;
 pub use crate::replica::history::WrongHistory;
 use crate::replica::installing::Installing;
+pub use crate::replica::learner::Dispute;
 use crate::replica::learner::Learner;
 use crate::replica::members::Members;
 use crate::replica::quorum_read::QuorumReads;
@@ -181,10 +182,26 @@ impl Replica {
     /// When an invariant is broken; in debug builds all of them are checked after each
     /// step.
     pub fn step(&mut self, now: Duration, input: Input) -> Vec<Effect> {
+        self.step_all(now, [input])
+    }
+
+    /// Takes inputs that came together, in order, and says what is to be done after the last of
+    /// them: mutations among them share a batch, where the first one would fly alone and the
+    /// others wait for it.
+    ///
+    /// # Panics
+    /// As [`step`](Self::step).
+    pub fn step_all(
+        &mut self,
+        now: Duration,
+        inputs: impl IntoIterator<Item = Input>,
+    ) -> Vec<Effect> {
         let mut effects = Vec::new();
         let learned_before = self.learner.learned_below();
         self.count_time(now);
-        self.take(now, input, &mut effects);
+        for input in inputs {
+            self.take(now, input, &mut effects);
+        }
         if self.learner.learned_below() > learned_before {
             effects.push(Effect::Learned { below: self.learner.learned_below() });
         }
@@ -313,7 +330,7 @@ impl Replica {
     ) -> Result<LogPage, ClusterError> {
         same_cluster(self.cluster, theirs)?;
         Ok(match self.history {
-            History::Unconfirmed => match self.learner.prefix(from) {
+            History::Unconfirmed | History::Disputed => match self.learner.prefix(from) {
                 None if from < self.learner.learned_below() => LogPage::OnlyHash,
                 previous => LogPage::Nothing(ChosenReply::only_hash(previous)),
             },

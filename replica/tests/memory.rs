@@ -27,6 +27,7 @@ fn batch(slot: u64, ops: impl Iterator<Item = Op>) -> ChosenEntry {
         trace: None,
         answers: AnswerRetention::default(),
         commands,
+        executed: None,
     }
     .encode();
     let batch = Batch { epoch: Epoch(1), number: BatchNumber(slot - 1), commands };

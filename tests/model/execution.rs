@@ -65,6 +65,7 @@ impl Word {
                         trace: None,
                         request: RequestIdentity::Drawn([1; 16]),
                     }],
+                    executed: None,
                 }
                 .encode();
                 Value::Batch(Batch { epoch: Epoch(epoch), number: BatchNumber(number), commands })

@@ -27,9 +27,17 @@ async fn write(cluster: &Cluster, keys: impl Iterator<Item = u32>) -> Result<()>
     Ok(())
 }
 
-fn stop_all(cluster: &mut Cluster) -> Result<()> {
-    for name in cluster.all() {
-        cluster.service(&name).terminate(STOPPING)?;
+fn start(cluster: &mut Cluster, which: impl Fn(&str) -> bool) -> Result<()> {
+    cluster
+        .all()
+        .iter()
+        .filter(|name| which(name))
+        .try_for_each(|name| cluster.service(name).start())
+}
+
+fn stop(cluster: &mut Cluster, which: impl Fn(&str) -> bool) -> Result<()> {
+    for name in cluster.all().iter().filter(|name| which(name)) {
+        cluster.service(name).terminate(STOPPING)?;
     }
     Ok(())
 }
@@ -57,7 +65,7 @@ async fn put_back() -> Result<Cluster> {
     let mut cluster = Cluster::start(synod(), Size::default(), &[]).await?;
     write(&cluster, 0..3).await?;
     cluster.wait_until_equal().await?;
-    stop_all(&mut cluster)?;
+    stop(&mut cluster, |_| true)?;
     let copies = cluster.dir().join("copies");
     for name in with_folders(&cluster) {
         copy_folder(&cluster.data_dir(&name), &copies.join(&name))?;
@@ -65,7 +73,7 @@ async fn put_back() -> Result<Cluster> {
     cluster.heal()?;
     write(&cluster, 3..8).await?;
     cluster.wait_until_equal().await?;
-    stop_all(&mut cluster)?;
+    stop(&mut cluster, |_| true)?;
     for name in with_folders(&cluster).into_iter().filter(|name| name != ODD) {
         let folder = cluster.data_dir(&name);
         std::fs::remove_dir_all(&folder)?;
@@ -86,9 +94,7 @@ fn says_why_it_ended(cluster: &mut Cluster, words: &str) -> Result<()> {
 #[ignore = "long: `.ci/long` runs it"]
 async fn a_replica_with_another_history_ends_and_answers_nothing_from_it() -> Result<()> {
     let mut cluster = put_back().await?;
-    for name in cluster.all().into_iter().filter(|name| name != ODD) {
-        cluster.service(&name).start()?;
-    }
+    start(&mut cluster, |name| name != ODD)?;
     write(&cluster, 100..110).await?;
     cluster.service(ODD).start()?;
     let (url, key) = (cluster.url(ODD).to_owned(), "/v1/kv/k109");
@@ -107,12 +113,49 @@ async fn a_replica_with_another_history_ends_and_answers_nothing_from_it() -> Re
     Ok(())
 }
 
+/// Whoever has another history answers nothing, for so long.
+async fn answers_nothing(cluster: &Cluster, keys: &[&str], length: Duration) -> Result<()> {
+    let started = Instant::now();
+    while started.elapsed() < length {
+        for key in keys {
+            let url = format!("{}/v1/kv/{key}", cluster.url(ODD));
+            let asked = cluster.http().get(url).timeout(Duration::from_secs(1));
+            if let Ok(response) = asked.send().await {
+                let status = response.status();
+                ensure!(status.is_server_error(), "{ODD} answers {status} to a read of {key}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_with_another_history_answers_nothing_from_it_though_it_is_there_first()
+-> Result<()> {
+    let mut cluster = put_back().await?;
+    start(&mut cluster, |name| name != ODD)?;
+    write(&cluster, 100..110).await?;
+    stop(&mut cluster, |name| name != ODD)?;
+    let is_other = |name: &str| name.starts_with("replica") && name != ODD;
+    start(&mut cluster, |name| !is_other(name))?;
+    // It has waited in vain for others to compare its log with by then.
+    answers_nothing(&cluster, &["k7", "k109"], Duration::from_secs(6)).await?;
+    start(&mut cluster, is_other)?;
+    says_why_it_ended(&mut cluster, "two histories")?;
+    write(&cluster, 110..112).await?;
+    for replica in cluster.names("replica").into_iter().filter(|name| is_other(name)) {
+        let values =
+            eventually(&format!("{replica} is current"), || cluster.contents(&replica, "k"))
+                .await?;
+        ensure!(values.get("k109").is_some_and(|value| value == "v"), "{replica}: {values:?}");
+        ensure!(!values.contains_key("k7"), "{replica} has what was lost: {values:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_says_that_acceptors_have_lost_votes() -> Result<()> {
     let mut cluster = put_back().await?;
-    for name in cluster.names("acceptor") {
-        cluster.service(&name).start()?;
-    }
-    cluster.service(ODD).start()?;
+    start(&mut cluster, |name| name.starts_with("acceptor") || name == ODD)?;
     says_why_it_ended(&mut cluster, "acceptors have lost votes")
 }

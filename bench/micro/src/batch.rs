@@ -38,6 +38,7 @@ pub fn puts(number: u64, count: u64) -> Commands {
         trace: None,
         answers: AnswerRetention::default(),
         commands: (0..count).map(put).collect(),
+        executed: None,
     }
 }
 

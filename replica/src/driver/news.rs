@@ -14,6 +14,7 @@ use shared::message::{Storage, View};
 use super::published::Published;
 use crate::machine::command::limits;
 use crate::machine::state::RemovedReplica;
+use crate::replica::Dispute;
 use crate::replica::status::{Leader, Missing};
 
 /// The news of a replica.
@@ -39,6 +40,7 @@ struct Looked {
     compacted_below: Revision,
     storage: Option<Storage>,
     missing: Option<Missing>,
+    dispute: Option<Dispute>,
     quorum_answers: bool,
     is_checkpointing_held_up: bool,
 }
@@ -85,6 +87,7 @@ impl News {
             && self.last.compacted_below == status.compacted_below
             && self.last.storage == Some(status.storage)
             && self.last.missing == status.missing
+            && self.last.dispute == status.dispute
             && self.last.quorum_answers == status.quorum_answers
             && self.last.is_checkpointing_held_up == published.wal.complaint().is_some();
         if same {
@@ -97,6 +100,7 @@ impl News {
             compacted_below: status.compacted_below,
             storage: Some(status.storage),
             missing: status.missing,
+            dispute: status.dispute,
             quorum_answers: status.quorum_answers,
             is_checkpointing_held_up: published.wal.complaint().is_some(),
         };
@@ -143,6 +147,7 @@ impl News {
         let all = [
             ("storage", storage),
             ("missing", status.missing.map(|missing| missing.to_string())),
+            ("history", status.dispute.map(|dispute| dispute.to_string())),
             ("quorum", quorum),
             ("checkpoints", published.wal.complaint()),
         ];

@@ -1,7 +1,6 @@
 //! Steps of the core, and what each of its effects means here.
 #![expect(clippy::disallowed_methods, reason = "the shell reads clocks")]
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use shared::ids::{Accessor, BatchNumber, Epoch, Revision, Slot};
@@ -30,16 +29,28 @@ impl Driver {
         handlers: &mut EffectHandlers,
         input: Input,
     ) -> Result<(), DriverError> {
-        let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
-            if let Input::Executed(report) = &input {
-                inputs.extend(self.note_executed(handlers, report));
-            } else if let Input::Stored(stored) = &input {
-                self.tell_stored(stored.executed_below);
+        self.step_all(handlers, vec![input])
+    }
+
+    /// The same with inputs that came together.
+    fn step_all(
+        &mut self,
+        handlers: &mut EffectHandlers,
+        mut inputs: Vec<Input>,
+    ) -> Result<(), DriverError> {
+        while !inputs.is_empty() {
+            let mut next = Vec::new();
+            for input in &inputs {
+                if let Input::Executed(report) = input {
+                    next.extend(self.note_executed(handlers, report));
+                } else if let Input::Stored(stored) = input {
+                    self.tell_stored(stored.executed_below);
+                }
             }
-            for effect in self.core.step(self.started.elapsed(), input) {
-                inputs.extend(self.perform(handlers, effect)?);
+            for effect in self.core.step_all(self.started.elapsed(), inputs) {
+                next.extend(self.perform(handlers, effect)?);
             }
+            inputs = next;
         }
         Ok(())
     }
@@ -52,19 +63,20 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes handlers' messages. Reads that came together share a probe, so they are taken
-    /// together; and after them what is given up, which may be one of them.
+    /// Takes handlers' messages. What came together is taken together: mutations share a batch,
+    /// and reads a probe; and after them comes what is given up, which may be one of them.
     pub(super) fn take(
         &mut self,
         handlers: &mut EffectHandlers,
         messages: impl Iterator<Item = Message>,
     ) -> Result<(), DriverError> {
-        let (mut reads, mut given_up) = (Vec::new(), Vec::new());
+        let (mut reads, mut given_up, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
+        let wall_ms = published::now_ms();
         for message in messages {
             let input = match message {
                 Message::Mutate { id, command, since, span, reply } => {
                     self.pending.insert(id, Pending::Mutation { span, reply });
-                    Input::Mutation { id, command, since, wall_ms: published::now_ms() }
+                    Input::Mutation { id, command, since, wall_ms }
                 }
                 Message::Read { id, reply } => {
                     self.pending.insert(id, Pending::Read { reply });
@@ -90,12 +102,13 @@ impl Driver {
                     None => continue,
                 },
             };
-            self.step(handlers, input)?;
+            inputs.push(input);
         }
         if !reads.is_empty() {
-            self.step(handlers, Input::Reads { ids: reads })?;
+            inputs.push(Input::Reads { ids: reads });
         }
-        given_up.into_iter().try_for_each(|id| self.step(handlers, Input::Cancel { id }))
+        inputs.extend(given_up.into_iter().map(|id| Input::Cancel { id }));
+        self.step_all(handlers, inputs)
     }
 
     /// Does what the core says. Gives back an input where that is at once.
@@ -122,6 +135,7 @@ impl Driver {
                 return Err(DriverError::WrongCluster { expected, found });
             }
             Effect::WrongHistory(wrong) => return Err(wrong.into()),
+            Effect::HistoryDisputed(dispute) => tracing::error!("{dispute}"),
             Effect::ClaimRefused { from, why } => {
                 if self.refused.insert((from.clone(), why.what)) {
                     let said = format!("{from} is not believed: {why}");

@@ -264,6 +264,7 @@ pub(super) fn checks(published: &Published, acceptors: usize) -> Vec<Check> {
         Check::new("cluster", status.cluster.is_none().then(no_cluster)),
         Check::new("view", status.view.is_none().then(no_view)),
         Check::new("log", status.missing.map(|missing| missing.to_string())),
+        Check::new("history", status.dispute.map(|dispute| dispute.to_string())),
         Check::new("current", stale()),
     ];
     // It does its work all the same, or what of it is possible.

@@ -17,8 +17,10 @@ mod weight;
 
 pub use author::Attribution;
 use bytes::Bytes;
+pub(super) use encoding::LINK_BYTES;
 use serde::{Deserialize, Serialize};
 use shared::ids::{Accessor, LeaseId, LogFormat, Revision};
+use shared::message::LogPrefix;
 pub use shared::telemetry::TraceContext;
 pub use unreadable::Unreadable;
 pub(super) use unreadable::{check_content, check_key, within};
@@ -47,6 +49,10 @@ pub struct Commands {
     pub answers: AnswerRetention,
     /// The mutations.
     pub commands: Vec<Command>,
+    /// What the primary had executed when it made them, from [`LINKED`](super::format::LINKED)
+    /// on: a replica whose log is another one there has another history.
+    #[serde(skip)]
+    pub executed: Option<LogPrefix>,
 }
 
 /// How first answers of requests with an `Idempotency-Key` are kept.
@@ -224,7 +230,8 @@ impl Commands {
     #[must_use]
     pub fn format(&self) -> LogFormat {
         let formats = self.commands.iter().map(|command| command.op.format());
-        formats.max().unwrap_or(LogFormat::FIRST)
+        let linked = self.executed.map(|_| format::LINKED);
+        formats.chain(linked).max().unwrap_or(LogFormat::FIRST)
     }
 }
 

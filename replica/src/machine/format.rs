@@ -39,8 +39,11 @@ pub const LEAVING: LogFormat = LogFormat(6);
 /// The format that brought who does what by the word of a certificate.
 pub const CERTIFIED: LogFormat = LogFormat(7);
 
+/// The format from which on each batch says what its primary had executed when it made it.
+pub const LINKED: LogFormat = LogFormat(8);
+
 /// The highest format that this program can read.
-pub const HIGHEST: LogFormat = CERTIFIED;
+pub const HIGHEST: LogFormat = LINKED;
 
 /// The log has come to a format that this program cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

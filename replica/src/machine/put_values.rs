@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::Serialize;
 use shared::message::ChosenEntry;
 
-use super::command::{Commands, Op};
+use super::command::{Commands, LINK_BYTES, Op};
 use super::execute::Decoded;
 use super::locks::Fenced;
 use super::txn::{Guards, Txn, TxnPut};
@@ -30,10 +30,11 @@ pub struct PutValue {
 /// may be written in other ways, and need not be found.
 pub(super) fn put_values(entry: &ChosenEntry, decoded: &Decoded, at_least: usize) -> Vec<PutValue> {
     let Decoded::Batch { commands: Ok(commands), .. } = decoded else { return Vec::new() };
-    let Commands { time_ms, wall_ms, trace, answers, commands } = commands;
+    let Commands { time_ms, wall_ms, trace, answers, commands, executed } = commands;
     let head = encoded_len(&(time_ms, wall_ms, trace, answers, commands.len()));
     let lengths: Vec<usize> = commands.iter().map(encoded_len).collect();
-    let payload = head + lengths.iter().sum::<usize>();
+    let link = executed.map_or(0, |_| LINK_BYTES);
+    let payload = head + lengths.iter().sum::<usize>() + link;
     // The commands are the last field of a batch.
     let Some(start) = entry.value.len().checked_sub(payload) else { return Vec::new() };
     let starts = lengths.iter().scan(start + head, |next, length| {

@@ -9,6 +9,7 @@ use crate::machine::command::{AnswerRetention, Command, Commands, Unreadable, li
 use crate::machine::execute::access::expire_tokens;
 use crate::machine::execute::tenure::expire_leases;
 use crate::machine::execute::{Begun, begin_slot, execute_command, finish_slot, next_time};
+use crate::machine::format;
 use crate::machine::identity::RequestIdentity;
 use crate::machine::outcome::{Executed, ExecutedCommand, ExecutionReport, SlotOutcome};
 use crate::machine::put_values::{PutValue, put_values};
@@ -79,7 +80,12 @@ impl Decoded {
 fn decode_commands(value: &[u8], commands: &[u8]) -> Result<Commands, Unreadable> {
     let decoded = Commands::decode(commands)?;
     match Value::format_of(value) {
-        Ok((format, _)) if decoded.format() <= format => Ok(decoded),
+        Ok((format, _))
+            if decoded.format() <= format
+                && decoded.executed.is_some() == (format >= format::LINKED) =>
+        {
+            Ok(decoded)
+        }
         Ok(_) | Err(_) => Err(Unreadable::NotCommands(commands.len())),
     }
 }

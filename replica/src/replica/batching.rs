@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use shared::ids::{BatchNumber, Epoch};
+use shared::message::LogPrefix;
 
 use crate::machine::command::{AnswerRetention, Command, Op, limits};
 use crate::machine::identity::RequestIdentity;
@@ -48,6 +49,8 @@ pub(crate) struct Batching {
     queue_bytes_limit: usize,
     retention: AnswerRetention,
     epoch: Epoch,
+    /// What is executed here, where the log's format has room for it.
+    executed: Option<LogPrefix>,
     clock: ReplicatedClock,
     next_number: BatchNumber,
     queue: VecDeque<Mutation>,
@@ -68,6 +71,7 @@ impl Batching {
             queue_bytes_limit: config.queued_bytes,
             retention: config.answers,
             epoch: Epoch(0),
+            executed: None,
             clock: ReplicatedClock::starting_at(0, Duration::ZERO),
             next_number: BatchNumber(0),
             queue: VecDeque::new(),
@@ -222,6 +226,11 @@ impl Batching {
     fn requesters_of(&mut self, mutations: impl IntoIterator<Item = Mutation>) -> Vec<RequestId> {
         let take = |mutation: Mutation| self.requesters.take(&mutation.command.request);
         mutations.into_iter().flat_map(take).collect()
+    }
+
+    /// So much is executed: batches that are made from now on say so.
+    pub(crate) fn note_executed(&mut self, executed: Option<LogPrefix>) {
+        self.executed = executed;
     }
 
     /// This replica is primary in a new epoch, and time goes on from where the log left it.

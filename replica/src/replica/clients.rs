@@ -151,7 +151,7 @@ impl Replica {
         let Stored { executed_below, revision, .. } = self.stored;
         let mut ids = match self.history {
             History::Confirmed => self.reads.release(executed_below),
-            History::Unconfirmed => Vec::new(),
+            History::Unconfirmed | History::Disputed => Vec::new(),
         };
         while let Some(&(wanted, id)) = self.revision_waits.first() {
             if wanted > revision {

@@ -4,12 +4,14 @@ use std::iter::{once, repeat};
 use std::time::Duration;
 
 use shared::ids::Slot;
-use shared::message::View;
+use shared::message::{LogPrefix, View};
 
 use super::Replica;
 use crate::machine::execute::{
     Delivery, Executed, ExecutedCommand, ExecutionReport, SlotOutcome, VoidReason,
 };
+use crate::machine::format;
+use crate::machine::state::Meta;
 use crate::replica::batching::ReplicatedClock;
 use crate::replica::event::{Answer, Effect, NotApplied, RequestId, Role, Stored};
 
@@ -21,6 +23,7 @@ impl Replica {
         {
             effects.push(Effect::Execute { entries });
         }
+        self.look_for_dispute(effects);
     }
 
     /// Has stored at once what somebody waits to read.
@@ -67,6 +70,9 @@ impl Replica {
             self.settle(slot, &clock, effects);
         }
         self.meta = report.meta;
+        let Meta { executed_below: below, hash, .. } = self.meta;
+        let is_linked = self.meta.format() >= format::LINKED;
+        self.batching.note_executed(is_linked.then_some(LogPrefix { below, hash }));
         self.next_expiry_ms = report.next_expiry_ms;
         self.reads.executed(self.meta.executed_below);
         if self.meta.epoch() > epoch_before

@@ -12,7 +12,6 @@ use shared::ids::AcceptorId;
 
 use super::{Armed, Replica};
 use crate::machine::state::Meta;
-use crate::replica::history::History;
 
 /// The digests of a state. What concerns one acceptor is apart, so that states that
 /// differ only in which acceptor is which can be seen as one.
@@ -82,7 +81,7 @@ impl Replica {
         view.as_ref()
             .map(|view| (view.epoch, &view.primary, view.primary_instance, &view.backups))
             .hash(hasher);
-        (*history == History::Confirmed).hash(hasher);
+        (*history as u8).hash(hasher);
         (*storage as u8, unswept, followed).hash(hasher);
         [*propose_timer == Armed::Yes, *search_timer == Armed::Yes].hash(hasher);
         revision_waits.iter().for_each(|(revision, id)| (revision, id.0).hash(hasher));

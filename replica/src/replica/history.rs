@@ -18,7 +18,10 @@
 //! anything from a coordinator (which knows no hashes) or answers a linearizable read.
 //! Until then it gives peers nothing of it but a hash, and calls nothing durable.
 //! Where no other is left that could say, it goes on after
-//! [`Config::history_patience`](crate::replica::config::Config::history_patience).
+//! [`Config::history_patience`](crate::replica::config::Config::history_patience). But each
+//! batch says what its primary had executed. One that says of the log before it what is not so
+//! here disputes it: then it has to be compared, however long that takes, with a replica that
+//! says which of the two is right. A batch alone proves nothing either: it may be of anybody.
 
 use std::time::Duration;
 
@@ -68,6 +71,8 @@ pub enum WrongHistory {
 pub(super) enum History {
     /// Not yet.
     Unconfirmed,
+    /// Not since a batch said that it is another one.
+    Disputed,
     /// It was, or there is nothing or nobody to compare with.
     Confirmed,
 }
@@ -88,6 +93,7 @@ impl History {
         match self {
             Self::Confirmed => true,
             Self::Unconfirmed => known_for >= patience || others == OthersInView::None,
+            Self::Disputed => others == OthersInView::None,
         }
     }
 }

@@ -25,6 +25,7 @@ use shared::ids::Slot;
 use shared::message::{ChosenEntry, ChosenReply, LogPrefix, Value};
 use shared::page::PageLimits;
 
+use crate::machine::command::Commands;
 use crate::replica::config::Config;
 use crate::replica::status::LogPage;
 pub use claims::Claimant;
@@ -51,6 +52,8 @@ pub(crate) struct Learner {
     /// The hash of the log below each slot, from the oldest entry without a gap before
     /// `learned_below` to `learned_below` itself.
     hashes: BTreeMap<Slot, ChainHash>,
+    /// What batches before this slot say of the log is settled.
+    agreed_below: Slot,
     bytes: usize,
     unexecuted: usize,
     unexecuted_bytes: usize,
@@ -72,6 +75,7 @@ impl Learner {
             claims: Claims::default(),
             entries: BTreeMap::new(),
             hashes: BTreeMap::from([(executed_below, hash)]),
+            agreed_below: Slot(0),
             bytes: 0,
             unexecuted: 0,
             unexecuted_bytes: 0,
@@ -135,13 +139,40 @@ impl Learner {
         self.unexecuted += 1;
         self.unexecuted_bytes += entry.value.len();
         self.entries.insert(entry.slot, entry);
-        while let Some(next) = self.entries.get(&self.learned_below) {
+        self.learn_on();
+    }
+
+    /// Learns what came, up to a hole or to what is disputed.
+    fn learn_on(&mut self) {
+        while let Some(next) = self.entries.get(&self.learned_below)
+            && self.dispute().is_none()
+        {
             let hash = self.hashes[&self.learned_below].next(next.slot, &next.value);
             self.learned_below = self.learned_below.next();
             self.hashes.insert(self.learned_below, hash);
         }
         self.count_claims();
         self.forget_stored();
+    }
+
+    /// What the batch that comes next says of the log before it, where that is another one here:
+    /// it is not learned.
+    pub(crate) fn dispute(&self) -> Option<Dispute> {
+        let next = self.entries.get(&self.learned_below)?;
+        let claimed =
+            Commands::executed_of(&next.value).filter(|_| next.slot >= self.agreed_below)?;
+        match self.compare(claimed) {
+            Comparison::Differs { own } => Some(Dispute { slot: next.slot, claimed, own }),
+            Comparison::Same | Comparison::Unknown => None,
+        }
+    }
+
+    /// Another replica has the same log up to what is disputed: what the batch says is not so.
+    pub(crate) fn overrule(&mut self) {
+        if let Some(Dispute { slot, .. }) = self.dispute() {
+            self.agreed_below = slot.next();
+            self.learn_on();
+        }
     }
 
     /// How the log below a slot compares with what somebody else says of theirs.
@@ -315,6 +346,23 @@ impl Learner {
             self.learned_below
         );
     }
+}
+
+/// A batch says of the log before it what is not so here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "two histories: the log below slot {} has hash {own} here and {} by the batch of slot {slot}: \
+     nothing is read or executed here until another replica has said which one it has",
+    claimed.below,
+    claimed.hash
+)]
+pub struct Dispute {
+    /// Where the batch stands.
+    pub slot: Slot,
+    /// What its primary had executed, as it says.
+    pub claimed: LogPrefix,
+    /// The hash of the log here below the same slot.
+    pub own: ChainHash,
 }
 
 /// Two logs below the same slot.

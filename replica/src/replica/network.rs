@@ -142,9 +142,21 @@ impl Replica {
     }
 
     pub(super) fn confirm_history(&mut self, effects: &mut Vec<Effect>) {
-        if self.history == History::Unconfirmed {
+        if self.history != History::Confirmed {
             self.history = History::Confirmed;
+            self.learner.overrule();
             self.release(effects);
+        }
+    }
+
+    /// Nothing more is answered, nor taken from a coordinator, once a batch says that the log
+    /// here is not the one that it continues.
+    pub(super) fn look_for_dispute(&mut self, effects: &mut Vec<Effect>) {
+        if self.history != History::Disputed
+            && let Some(dispute) = self.learner.dispute()
+        {
+            self.history = History::Disputed;
+            effects.push(Effect::HistoryDisputed(dispute));
         }
     }
 
@@ -225,7 +237,7 @@ impl Replica {
             // What may be of another history is no copy of this one.
             durable_below: match self.history {
                 History::Confirmed => self.durable_below,
-                History::Unconfirmed => Slot(0),
+                History::Unconfirmed | History::Disputed => Slot(0),
             },
             highest_format: self.config.highest_format,
             storage: self.storage,

@@ -11,9 +11,9 @@ use shared::message::{ChosenReply, Member, Storage, View};
 
 use crate::machine::chain::ChainHash;
 use crate::machine::state::{Meta, RemovedReplica};
-use crate::replica::Replica;
 use crate::replica::event::Role;
 use crate::replica::history::History;
+use crate::replica::{Dispute, Replica};
 
 /// Who a replica is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +128,8 @@ pub struct Status {
     /// Whether its log is known to be the history of the cluster: only then it is given to
     /// others.
     pub is_history_confirmed: bool,
+    /// What a batch says of the log before it that is not so here.
+    pub dispute: Option<Dispute>,
     /// The replica whose state it fetches as a whole, to go on with instead of its own.
     pub snapshot_from: Option<Name>,
     /// Who was taken out of the view for good, the latest last.
@@ -198,6 +200,7 @@ impl Replica {
             storage: self.storage,
             missing: self.missing(),
             is_history_confirmed: self.history == History::Confirmed,
+            dispute: self.learner.dispute(),
             snapshot_from: self.snapshot_from(),
             removed: self.meta.removed.clone(),
         }

@@ -150,6 +150,7 @@ fn batch(epoch: u64, number: u64, keys: &[&str]) -> EncodedValue {
         trace: None,
         answers: AnswerRetention::default(),
         commands: keys.iter().map(|key| put(key)).collect(),
+        executed: None,
     }
     .encode();
     Value::Batch(Batch { epoch: Epoch(epoch), number: BatchNumber(number), commands }).encode()

@@ -100,6 +100,7 @@ fn batch(slot: u64, number: u64, ops: Vec<Op>) -> ChosenEntry {
         trace: None,
         answers: AnswerRetention::default(),
         commands,
+        executed: None,
     };
     let (format, commands) = (commands.format(), commands.encode());
     let batch = Batch { epoch: Epoch(1), number: BatchNumber(number), commands };

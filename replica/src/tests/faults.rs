@@ -196,7 +196,7 @@ async fn a_replica_is_ready_once_it_knows_its_cluster_a_view_and_itself_current(
     let ready = network.get(0, "/readyz?verbose").await;
     assert_eq!(
         (ready.status, ready.text()),
-        (200, "cluster ok\nview ok\nlog ok\ncurrent ok\nnames ok\nok\n")
+        (200, "cluster ok\nview ok\nlog ok\nhistory ok\ncurrent ok\nnames ok\nok\n")
     );
     network.fake.behave(Behaviour::Silent);
     network.add("replica-9", tempfile::tempdir().unwrap()).await;

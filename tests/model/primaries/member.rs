@@ -243,6 +243,7 @@ impl Member {
                 | Effect::WrongCluster { .. }
                 | Effect::ClaimRefused { .. }
                 | Effect::WrongHistory(_)
+                | Effect::HistoryDisputed(_)
                 | Effect::RoleChanged { .. }
                 | Effect::Store
                 | Effect::StartBatch { .. }

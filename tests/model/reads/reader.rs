@@ -96,6 +96,7 @@ impl Reader {
                 | Effect::WrongCluster { .. }
                 | Effect::ClaimRefused { .. }
                 | Effect::WrongHistory(_)
+                | Effect::HistoryDisputed(_)
                 | Effect::RoleChanged { .. }
                 | Effect::Store
                 | Effect::StartBatch { .. }

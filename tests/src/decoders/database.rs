@@ -65,6 +65,7 @@ fn entries() -> Vec<ChosenEntry> {
         trace: None,
         answers: AnswerRetention::default(),
         commands,
+        executed: None,
     };
     let (format, commands) = (commands.format(), commands.encode());
     let batch = Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(0), commands });

@@ -101,6 +101,7 @@ pub(super) fn commands_seeds() -> Vec<Vec<u8>> {
             .into_iter()
             .map(|op| Command { op, trace: Some(trace), request: RequestIdentity::Drawn([1; 16]) })
             .collect(),
+        executed: None,
     };
     [of(ops()), of(Vec::new()), Commands { trace: None, ..of(ops().split_off(2)) }]
         .iter()

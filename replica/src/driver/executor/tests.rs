@@ -168,7 +168,8 @@ fn batch(slot: u64, ops: impl Iterator<Item = Op>) -> ChosenEntry {
         .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
         .collect();
     let answers = AnswerRetention::default();
-    let commands = Commands { time_ms: 0, wall_ms: 0, trace: None, answers, commands };
+    let commands =
+        Commands { time_ms: 0, wall_ms: 0, trace: None, answers, commands, executed: None };
     let (format, commands) = (commands.format(), commands.encode());
     let batch = Batch { epoch: Epoch(1), number: BatchNumber(slot - 1), commands };
     let value = Value::Batch(batch);

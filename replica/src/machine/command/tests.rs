@@ -1,8 +1,9 @@
 //! Commands as they stand in the log.
 
 use bytes::Bytes;
-use shared::ids::{BatchNumber, Epoch, Instance};
-use shared::message::{Batch, Value, View};
+use shared::chain::ChainHash;
+use shared::ids::{BatchNumber, Epoch, Instance, Slot};
+use shared::message::{Batch, LogPrefix, Value, View};
 
 use super::*;
 use crate::machine::access::policy::{
@@ -10,12 +11,14 @@ use crate::machine::access::policy::{
 };
 use crate::machine::access::{Force, SecretHash};
 use crate::machine::locks::Fence;
+use crate::machine::run::Decoded;
 
 #[test]
 fn the_trace_of_a_batch_is_read_without_its_commands_and_of_nothing_else() {
     let trace = Some(TraceContext { trace_id: [7; 16], span_id: [9; 8], flags: 1 });
     let (answers, commands) = (AnswerRetention::default(), Vec::new());
-    let commands = Commands { time_ms: 300, wall_ms: 1 << 40, trace, answers, commands };
+    let commands =
+        Commands { time_ms: 300, wall_ms: 1 << 40, trace, answers, commands, executed: None };
     let (epoch, number) = (Epoch(300), BatchNumber(70_000));
     let batch = |commands| Value::Batch(Batch { epoch, number, commands }).encode();
     let value = batch(commands.encode());
@@ -174,4 +177,33 @@ fn an_operation_of_a_token_is_what_it_is_without_and_another_request() {
     assert!(done.size() >= op().size());
     let digests = [op().digest(), done.digest(), by(2, op()).digest(), by(1, op()).digest()];
     assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[1] == digests[3]);
+}
+
+#[test]
+fn what_was_executed_is_found_in_a_batch_of_a_format_that_has_it() {
+    let executed = Some(LogPrefix { below: Slot(1 << 40), hash: ChainHash([7; 32]) });
+    let answers = AnswerRetention::default();
+    let of = |executed| Commands {
+        time_ms: 5,
+        wall_ms: 7,
+        trace: None,
+        answers,
+        commands: vec![],
+        executed,
+    };
+    let value = |executed, format| {
+        let commands = of(executed).encode();
+        assert_eq!(Commands::decode(&commands), Ok(of(executed)));
+        Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(2), commands }).encode_in(format)
+    };
+    assert_eq!(of(executed).format(), format::LINKED);
+    assert_eq!(Commands::executed_of(&value(executed, format::LINKED)), executed);
+    assert_eq!(Commands::executed_of(&value(executed, format::CERTIFIED)), None);
+    let commands = |executed, format| match Decoded::new(&value(executed, format)) {
+        Decoded::Batch { commands, .. } => commands.is_ok(),
+        other => panic!("{other:?}"),
+    };
+    let legal = [commands(executed, format::LINKED), commands(None, format::CERTIFIED)];
+    let illegal = [commands(None, format::LINKED), commands(executed, format::CERTIFIED)];
+    assert_eq!((legal, illegal), ([true; 2], [false; 2]));
 }

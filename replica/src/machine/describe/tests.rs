@@ -43,6 +43,7 @@ fn a_batch_shows_its_commands_and_traces_but_no_values() {
         trace: traced(0xcd),
         answers: AnswerRetention::default(),
         commands,
+        executed: None,
     }
     .encode();
     let value =
@@ -132,7 +133,8 @@ fn who_did_it_is_shown_and_of_tokens_and_policies_no_more_than_their_names() {
     let request = RequestIdentity::Drawn([1; 16]);
     let commands = ops.map(|op| Command { op, trace: None, request }).collect();
     let answers = AnswerRetention::default();
-    let commands = Commands { time_ms: 5, wall_ms: 7, trace: None, answers, commands };
+    let commands =
+        Commands { time_ms: 5, wall_ms: 7, trace: None, answers, commands, executed: None };
     let format = commands.format();
     let (epoch, number, commands) = (Epoch(2), BatchNumber(3), commands.encode());
     let value = Value::Batch(Batch { epoch, number, commands }).encode_in(format);

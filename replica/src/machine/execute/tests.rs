@@ -65,6 +65,7 @@ pub(super) fn commands(time_ms: u64, ops: Vec<Op>) -> Commands {
             .into_iter()
             .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
             .collect(),
+        executed: None,
     }
 }
 
@@ -86,7 +87,7 @@ pub(super) fn batch_of(epoch: u64, number: u64, commands: Bytes) -> Value {
 }
 
 pub(super) fn raw_batch(epoch: u64, number: u64, commands: Bytes) -> EncodedValue {
-    batch_of(epoch, number, commands).encode_in(format::HIGHEST)
+    batch_of(epoch, number, commands).encode_in(format::CERTIFIED)
 }
 
 pub(super) fn entry(slot: u64, value: EncodedValue) -> ChosenEntry {

@@ -15,6 +15,7 @@ impl Batching {
             queue_bytes_limit: _,
             retention: _,
             epoch,
+            executed: _,
             clock,
             next_number,
             queue,

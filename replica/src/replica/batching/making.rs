@@ -88,8 +88,8 @@ impl Batching {
             .unwrap_or(0)
             .min(limits::TIME_MS);
         let commands = batch.mutations.iter().map(|mutation| mutation.command.clone()).collect();
-        let answers = self.retention;
-        let commands = Commands { time_ms: batch.time_ms, wall_ms, trace, answers, commands };
+        let (answers, executed, time_ms) = (self.retention, self.executed, batch.time_ms);
+        let commands = Commands { time_ms, wall_ms, trace, answers, commands, executed };
         // The log has it, or they would not have been taken.
         let format = commands.format();
         let value = Value::Batch(Batch { epoch, number, commands: commands.encode() });

@@ -11,7 +11,7 @@ use super::{
     Timer,
 };
 use crate::machine::state::RemovedReplica;
-use crate::replica::WrongHistory;
+use crate::replica::{Dispute, WrongHistory};
 
 /// What the replica wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,9 @@ pub enum Effect {
     /// The log here is not the history of the cluster: nothing can be done but to stop
     /// and say so.
     WrongHistory(WrongHistory),
+    /// A batch says of the log before it what is not so here: worth a line in the log. Nothing is
+    /// answered and that batch is not executed until another replica has said who is right.
+    HistoryDisputed(Dispute),
     /// Somebody said what cannot be so, and is not believed: worth a line in the log.
     ClaimRefused {
         /// Who.

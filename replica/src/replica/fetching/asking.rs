@@ -60,7 +60,7 @@ impl Replica {
                 // Whose history it is, is to be known at once.
                 let wait = match self.history {
                     History::Confirmed => self.config.fetch_wait,
-                    History::Unconfirmed => Duration::ZERO,
+                    History::Unconfirmed | History::Disputed => Duration::ZERO,
                 };
                 let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                 effects.push(Effect::Fetch {
@@ -120,7 +120,7 @@ impl Replica {
         match self.history {
             History::Confirmed => primary.chain(leader).chain(others).collect(),
             // A coordinator can't tell one history from another.
-            History::Unconfirmed => primary.chain(others).collect(),
+            History::Unconfirmed | History::Disputed => primary.chain(others).collect(),
         }
     }
 
@@ -160,7 +160,7 @@ impl Replica {
         }
         let progress = if self.learner.learned_below() > learned_before {
             FetchOutcome::Learned
-        } else if self.learner.is_behind() || self.history == History::Unconfirmed {
+        } else if self.learner.is_behind() || self.history != History::Confirmed {
             FetchOutcome::Failed
         } else {
             FetchOutcome::UpToDate
@@ -207,7 +207,7 @@ impl Replica {
             // A replica that has the slot says so, and a coordinator can't.
             return match self.history {
                 History::Confirmed if !is_replica => Trust::Learn,
-                History::Confirmed | History::Unconfirmed => Trust::Ignore,
+                History::Confirmed | History::Unconfirmed | History::Disputed => Trust::Ignore,
             };
         };
         match (self.learner.compare(previous), source) {

@@ -20,12 +20,13 @@ impl Learner {
             claims: _,
             entries,
             hashes: _,
+            agreed_below,
             bytes: _,
             unexecuted: _,
             unexecuted_bytes: _,
         } = self;
         (stored_below, executed_below, executing_below).hash(hasher);
-        (learned_below, chosen_below, stop_at, entries.len()).hash(hasher);
+        (learned_below, chosen_below, stop_at, agreed_below, entries.len()).hash(hasher);
         entries.values().for_each(|entry| (entry.slot, entry.ballot, &entry.value).hash(hasher));
     }
 }

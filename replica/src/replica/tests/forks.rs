@@ -188,3 +188,103 @@ fn a_log_that_was_not_compared_is_given_to_nobody_and_counts_as_no_copy() {
     assert!(matches!(page_of(&rig, 0), LogPage::Stored { .. }));
     assert_eq!(claims(&rig.fire(Timer::Heartbeat)), [Slot(3)]);
 }
+
+/// A batch that says to continue this log.
+fn linked(slot: u64, executed: LogPrefix) -> ChosenEntry {
+    let Value::Batch(unlinked) = Value::decode(&batch(1, 1, &["next"])).unwrap() else {
+        panic!("it is a batch")
+    };
+    let commands = Commands::decode(&unlinked.commands).unwrap();
+    let commands = Commands { executed: Some(executed), ..commands };
+    let (format, commands) = (commands.format(), commands.encode());
+    entry(slot, Value::Batch(Batch { commands, ..unlinked }).encode_in(format))
+}
+
+fn disputed(slot: u64) -> Effect {
+    let (claimed, own) = (another(), prefix(&log()).hash);
+    Effect::HistoryDisputed(Dispute { slot: Slot(slot), claimed, own })
+}
+
+/// One fetch after another is answered, by those of a kind alone.
+fn ask_around(
+    rig: &mut Rig,
+    (fetches, answers): (std::ops::Range<u64>, SourceKind),
+    page: &Result<ChosenReply, NoAnswer>,
+) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for fetch in fetches {
+        let kind = rig.replica.fetching.source(FetchId(fetch)).map(|source| source.kind);
+        let reply = if kind == Some(answers) { page.clone() } else { Err(NoAnswer) };
+        effects.extend(rig.fetched(fetch, reply));
+        effects.extend(rig.fire(Timer::Fetch));
+    }
+    effects
+}
+
+/// Nobody answered the replica in time; then comes a batch that continues another log.
+fn disputing() -> Rig {
+    let (mut rig, _) = restarted(config(), 5);
+    rig.leads(1, 1, 5);
+    ask_around(&mut rig, (1..4, SourceKind::Coordinator), &Err(NoAnswer));
+    rig.after(2_000).fire(Timer::Heartbeat);
+    assert_eq!(rig.replica.history, History::Confirmed);
+    rig.leads(1, 1, 5);
+    let next = page(None, &[linked(3, another())]);
+    let effects = ask_around(&mut rig, (4..12, SourceKind::Coordinator), &next);
+    assert!(effects.contains(&disputed(3)), "{effects:?}");
+    rig
+}
+
+#[test]
+fn a_batch_that_continues_another_log_is_not_executed_and_nothing_is_read_until_it_is_settled() {
+    let mut rig = disputing();
+    assert_eq!(rig.replica.learner.learned_below(), Slot(3));
+    rig.read(1);
+    let mut effects = rig.watermarks(2, 1, 3);
+    effects.extend(rig.watermarks(2, 2, 3));
+    for _ in 0..100 {
+        effects.extend(rig.after(1_000).fire(Timer::Heartbeat));
+    }
+    let told = |effect: &Effect| matches!(effect, Effect::Execute { .. } | Effect::Release { .. });
+    assert!(!effects.iter().any(told), "no patience is enough: {effects:?}");
+}
+
+#[test]
+fn a_replica_of_the_view_settles_what_a_batch_disputes() {
+    for (theirs, is_same) in [(prefix(&log()), true), (another(), false)] {
+        let mut rig = disputing();
+        let answer = page(Some(theirs), &[]);
+        let effects = ask_around(&mut rig, (4..20, SourceKind::Replica), &answer);
+        assert_eq!(effects.contains(&execute(&[linked(3, another())])), is_same, "{effects:?}");
+        assert_eq!(effects.contains(&fork(2)), !is_same, "{effects:?}");
+    }
+}
+
+#[test]
+fn a_batch_that_continues_this_log_is_executed_and_what_is_not_known_any_more_disputes_nothing() {
+    let forgotten = LogPrefix { below: Slot(1), hash: another().hash };
+    for executed in [prefix(&log()), forgotten] {
+        let (mut rig, _) = restarted(config(), 5);
+        let next = linked(3, executed);
+        let effects = rig.fetched(1, page(Some(prefix(&log())), std::slice::from_ref(&next)));
+        assert!(effects.contains(&execute(&[next])), "{effects:?}");
+    }
+}
+
+#[test]
+fn batches_say_what_their_primary_had_executed_once_the_log_has_room_for_it() {
+    let said = |format| {
+        let mut rig = Rig::joined(config());
+        rig.leads(1, 1, 0);
+        let own = entry(0, Value::View(View { format, ..view(1, 1) }).encode());
+        rig.chosen(std::slice::from_ref(&own));
+        let effects = rig.mutation(1, "k");
+        let value = effects.iter().find_map(|effect| {
+            if let Effect::Propose { proposal, .. } = effect { Some(&proposal.value) } else { None }
+        });
+        (Commands::executed_of(value.unwrap()), prefix(&[own]))
+    };
+    let (executed, expected) = said(format::LINKED);
+    assert_eq!(executed, Some(expected));
+    assert_eq!(said(format::CERTIFIED).0, None);
+}

@@ -107,6 +107,7 @@ fn a_backup_has_nothing_chosen_and_time_is_heard_of_now_and_then() {
         trace: None,
         answers: AnswerRetention::default(),
         commands: vec![Command { op: Op::Lease(LeaseOp::Grant { ttl_ms: 60_000 }), ..grant() }],
+        executed: None,
     };
     let (epoch, number) = (Epoch(1), BatchNumber(0));
     let granted = Value::Batch(Batch { epoch, number, commands: commands.encode() });

@@ -230,6 +230,7 @@ fn what_the_format_of_the_log_does_not_have_is_refused_until_a_view_raises_it() 
         trace: None,
         answers: AnswerRetention::default(),
         commands: vec![command],
+        executed: None,
     };
     let batch = Batch { epoch: Epoch(2), number: BatchNumber(0), commands: commands.encode() };
     let executed = rig.run(&[entry(2, Value::Batch(batch).encode_in(needed))]);
@@ -263,6 +264,7 @@ fn a_wall_clock_that_the_log_cannot_hold_is_brought_within() {
         trace: None,
         answers: Default::default(),
         commands: vec![put("k")],
+        executed: None,
     }
     .encode();
     let value = Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(0), commands }).encode();

@@ -136,7 +136,9 @@ fn a_repeat_that_comes_after_the_answer_is_executed_as_one() {
     };
     let chosen = |slot, number| {
         let (answers, commands) = (AnswerRetention::default(), vec![command.clone()]);
-        let commands = Commands { time_ms: 0, wall_ms: 0, trace: None, answers, commands }.encode();
+        let commands =
+            Commands { time_ms: 0, wall_ms: 0, trace: None, answers, commands, executed: None }
+                .encode();
         let batch = Batch { epoch: Epoch(1), number: BatchNumber(number), commands };
         [entry(slot, Value::Batch(batch).encode())]
     };

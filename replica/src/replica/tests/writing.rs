@@ -27,6 +27,19 @@ fn what_arrives_while_a_batch_flies_makes_the_next_one() {
 }
 
 #[test]
+fn mutations_that_come_together_share_a_batch() {
+    let mut rig = Rig::primary();
+    let asked = [(1, "a"), (2, "b"), (3, "c")].map(|(id, key)| Input::Mutation {
+        id: RequestId(id),
+        command: put(key),
+        since: None,
+        wall_ms: 0,
+    });
+    let effects = rig.replica.step_all(rig.now, asked);
+    assert_eq!(effects, [propose(1, 1, 1, 0, &["a", "b", "c"]), arm(Timer::Propose, 50, 50)]);
+}
+
+#[test]
 fn a_batch_is_no_larger_than_its_limits() {
     let config = Config { batch_commands: 2, batch_bytes: 300, ..config() };
     let mut rig = Rig::in_views(config, &[1]);
@@ -268,6 +281,7 @@ fn a_batch_with_a_sampled_request_gets_its_span_before_it_is_encoded() {
         trace,
         answers: Default::default(),
         commands: vec![command],
+        executed: None,
     }
     .encode();
     let value = Value::Batch(Batch { epoch, number, commands }).encode();
@@ -292,7 +306,7 @@ fn time_in(effects: &[Effect]) -> u64 {
 fn time_grows_by_the_monotonic_clock_since_the_view_from_where_the_log_left_it() {
     let mut rig = Rig::backup();
     let (trace, answers, commands) = (None, Default::default(), vec![put("k")]);
-    let earlier = Commands { time_ms: 700, wall_ms: 0, trace, answers, commands };
+    let earlier = Commands { time_ms: 700, wall_ms: 0, trace, answers, commands, executed: None };
     let (epoch, number) = (Epoch(1), BatchNumber(0));
     let earlier = Value::Batch(Batch { epoch, number, commands: earlier.encode() }).encode();
     rig.after(300);

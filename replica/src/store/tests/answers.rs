@@ -15,7 +15,8 @@ fn keyed(slot: u64, number: u64, time_ms: u64, keys: &[&str]) -> ChosenEntry {
     };
     let commands = keys.iter().map(command).collect();
     let answers = AnswerRetention { keep_ms: 1_000, at_most: 3 };
-    let commands = Commands { time_ms, wall_ms: 0, trace: None, answers, commands }.encode();
+    let commands =
+        Commands { time_ms, wall_ms: 0, trace: None, answers, commands, executed: None }.encode();
     entry(slot, &Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(number), commands }))
 }
 

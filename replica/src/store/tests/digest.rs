@@ -10,6 +10,7 @@ use super::compaction::{any_steps, compact, sweep};
 use super::record::counter;
 use super::sum::{VersionFields, of_columns};
 use super::*;
+use crate::machine::format::ACCESS;
 use crate::machine::identity::IdempotencyKey;
 use crate::machine::leases::LeaseOp;
 use crate::machine::locks::{LockOp, Otherwise};
@@ -99,8 +100,14 @@ async fn with_all() -> (TempDir, Store) {
         request: RequestIdentity::Keyed(IdempotencyKey::of("k")),
     };
     let answers = AnswerRetention { keep_ms: 1_000_000, at_most: 3 };
-    let keyed =
-        Commands { time_ms: 2_000, wall_ms: 0, trace: None, answers, commands: vec![keyed] };
+    let keyed = Commands {
+        time_ms: 2_000,
+        wall_ms: 0,
+        trace: None,
+        answers,
+        commands: vec![keyed],
+        executed: None,
+    };
     let (format, commands) = (keyed.format(), keyed.encode());
     let value = Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(2), commands });
     let keyed = ChosenEntry { value: value.encode_in(format), ..entry(3, &Value::Noop) };
@@ -117,6 +124,7 @@ async fn with_all() -> (TempDir, Store) {
             .into_iter()
             .map(|op| Command { op, trace: None, request: RequestIdentity::Drawn([1; 16]) })
             .collect(),
+        executed: None,
     };
     let (format, commands) = (last.format(), last.encode());
     let value = Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(3), commands });
@@ -136,7 +144,7 @@ async fn with_access() -> (TempDir, Store) {
         Value::Batch(batch) => Value::Batch(Batch { epoch: Epoch(2), ..batch }),
         other @ (Value::Noop | Value::View(_) | Value::Removal(_)) => panic!("{other:?}"),
     };
-    let value = batch.encode_in(HIGHEST);
+    let value = batch.encode_in(ACCESS);
     let entry = ChosenEntry { value, ..entry(6, &Value::Noop) };
     execute_and_store(&mut store.writer, vec![entry]).await.unwrap();
     let unswept = store.writer.unswept();

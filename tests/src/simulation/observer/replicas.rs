@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use replica::machine::outcome::{CommandOutcome, Delivery, ExecutionReport};
-use replica::replica::WrongHistory;
+use replica::replica::{Dispute, WrongHistory};
 use shared::ids::{Epoch, Instance, Slot};
 use shared::message::{ChosenEntry, Proposal};
 
@@ -54,6 +54,11 @@ impl Observer {
     pub fn notices(&mut self, node: NodeId, wrong: WrongHistory) {
         assert!(self.odd.is_some(), "no folder was put back, and {node} ends: {wrong}");
         self.noticed.push((node, wrong));
+    }
+
+    /// A batch says of the log of a replica what is not so.
+    pub fn disputes(&self, node: NodeId, dispute: &Dispute) {
+        assert!(self.odd.is_some(), "no folder was put back, and at {node}: {dispute}");
     }
 
     /// What replicas found of the kind.

@@ -32,7 +32,8 @@ impl Turn {
             // What it says beside the view is held against the reference where it is noted.
             Decoded::Removal(removal) => Self::View(removal.view.clone()),
             Decoded::Batch { epoch, number, commands: Ok(decoded) } => {
-                let Commands { time_ms, wall_ms, trace: _, commands, answers: _ } = decoded;
+                let Commands { time_ms, wall_ms, trace: _, commands, answers: _, executed: _ } =
+                    decoded;
                 let calls = commands
                     .iter()
                     .map(|command| {

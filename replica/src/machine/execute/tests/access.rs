@@ -120,7 +120,8 @@ fn keyed(state: &mut ReplicatedState, key: &str, op: Op) -> (CommandOutcome, Del
     let request = RequestIdentity::Keyed(IdempotencyKey::of(key));
     let commands = vec![Command { op, trace: None, request }];
     let answers = AnswerRetention::default();
-    let commands = Commands { time_ms: 0, wall_ms: 0, trace: None, answers, commands };
+    let commands =
+        Commands { time_ms: 0, wall_ms: 0, trace: None, answers, commands, executed: None };
     let value = raw_batch(1, state.meta().next_batch.0, commands.encode());
     let SlotOutcome::Batch { commands, .. } = execute_next(state, value) else { panic!("a batch") };
     (commands[0].outcome.clone(), commands[0].delivery)

@@ -159,6 +159,7 @@ pub(super) fn any_commands() -> impl Strategy<Value = Commands> {
         trace: None,
         answers,
         commands,
+        executed: None,
     })
 }
 

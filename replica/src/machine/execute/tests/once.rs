@@ -16,7 +16,8 @@ fn keyed(state: &ReplicatedState, time_ms: u64, requests: &[(&str, Op)]) -> Enco
         request: RequestIdentity::Keyed(IdempotencyKey::of(key)),
     };
     let commands = requests.iter().map(command).collect();
-    let commands = Commands { time_ms, wall_ms: 0, trace: None, answers: RETENTION, commands };
+    let commands =
+        Commands { time_ms, wall_ms: 0, trace: None, answers: RETENTION, commands, executed: None };
     raw_batch(1, state.meta().next_batch.0, commands.encode())
 }
 
@@ -142,7 +143,7 @@ fn answers_are_forgotten_oldest_first_a_bounded_number_in_each_batch() {
             request: RequestIdentity::Keyed(IdempotencyKey::of(&number.to_string())),
         };
         let commands = (from..from + 150).map(command).collect();
-        Commands { time_ms, wall_ms: 0, trace: None, answers, commands }.encode()
+        Commands { time_ms, wall_ms: 0, trace: None, answers, commands, executed: None }.encode()
     };
     let none = |time_ms| Commands { answers, ..commands(time_ms, vec![]) }.encode();
     let log: Vec<ChosenEntry> = std::iter::once(Value::View(view(1)).encode())

@@ -141,6 +141,7 @@ impl World {
             Effect::FetchSnapshot { .. } => panic!("the log is short, and nobody trims it"),
             Effect::WrongCluster { .. } => panic!("there is one cluster"),
             Effect::WrongHistory(wrong) => panic!("there is one history: {wrong}"),
+            Effect::HistoryDisputed(dispute) => panic!("there is one history: {dispute}"),
             Effect::Compact { .. } => panic!("too little happens for that"),
             Effect::ForgetLog { .. } => panic!("the log is short, and nobody trims it"),
             Effect::FollowAcceptors => panic!("nobody follows these acceptors"),

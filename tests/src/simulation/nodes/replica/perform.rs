@@ -74,6 +74,9 @@ impl ReplicaNode {
                 env.observer.notices(self.process.id, wrong);
                 self.has_ended = true;
             }
+            Effect::HistoryDisputed(dispute) => {
+                env.observer.disputes(self.process.id, &dispute);
+            }
             Effect::Removed(removed) => {
                 env.observer.found_out(self.process.id, &removed, &mut env.coverage);
                 (self.has_ended, self.is_out) = (true, true);
