@@ -23,7 +23,7 @@ use crate::machine::command::{Command, Op};
 use crate::machine::identity::{IdempotencyKey, RequestDigest, RequestIdentity};
 use crate::metrics::Measured;
 use crate::replica::event::{Answer, LimitHit, NotApplied, Refusal, RequestId, Stall};
-use crate::replica::status::LogPage;
+use crate::replica::status::{LogPage, Status};
 
 /// The most messages that wait for the driver: a few for each request that the server
 /// takes on at once.
@@ -125,6 +125,11 @@ impl Handle {
     /// What the replica says of itself.
     pub(crate) fn published(&self) -> Published {
         self.heard.published.borrow().clone()
+    }
+
+    /// Has a look at how the replica is, without a copy of all of it: each mutation does.
+    pub(crate) fn with_status<T>(&self, look: impl FnOnce(&Status) -> T) -> T {
+        look(&self.heard.published.borrow().status)
     }
 
     /// The cluster, once a quorum of acceptors has said so in this life. Each request asks, and

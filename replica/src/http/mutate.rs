@@ -281,15 +281,15 @@ pub(super) async fn submitted_by(
     let named = repeatable(headers)?;
     let command = command(op, idempotency_key(headers)?, named);
     let since = named.map(|named| named.since);
-    let status = app.driver.published().status;
-    match route(&status, app)? {
+    let (route, current) = app.driver.with_status(|status| (route(status, app), status.format()));
+    match route? {
         Route::ThisReplica => {
             let performed = perform(app, (command, since, &asked), min_revision, deadline).await;
             performed.map_err(Refused::Mutation)
         }
         Route::Primary(primary, cluster) => {
             // An older primary could not even read what the log does not have yet.
-            let (needed, current) = (command.op.format(), status.format());
+            let needed = command.op.format();
             if needed > current {
                 let reason = NotApplied::FormatNotReached { needed, current };
                 return Err(Refused::Mutation(MutationRefused::NotApplied(reason)));

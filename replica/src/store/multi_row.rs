@@ -2,8 +2,9 @@
 //! so rows go in by dozens; and each statement has one of a few sizes, so that it is
 //! prepared once and then found in the connection's cache.
 
-/// The sizes, in rows, largest first: any number of rows is written with few statements.
-const SIZES: [usize; 4] = [64, 16, 4, 1];
+/// The sizes, in rows, largest first: any number of rows is written with few statements. None of
+/// two: what is less than four goes in one call as it is.
+const SIZES: [usize; 7] = [256, 64, 32, 16, 8, 4, 1];
 
 /// One statement in all sizes.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ mod tests {
         assert_eq!(sizes(0), Vec::<usize>::new());
         assert_eq!(sizes(3), [1, 1, 1]);
         assert_eq!(sizes(150), [64, 64, 16, 4, 1, 1]);
+        assert_eq!(sizes(300), [256, 32, 8, 4]);
     }
 
     #[test]
