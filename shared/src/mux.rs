@@ -39,16 +39,20 @@ pub const PREFACE: &[u8] = b"MUX * SYNOD/1\r\n\r\n";
 pub const REQUEST_BYTES: usize = 64 << 10;
 /// The longest body of an answer, in bytes.
 pub const ANSWER_BYTES: usize = 256 << 10;
-/// The longest head, in bytes: more than any server admits.
+/// The longest head of an answer, in bytes: more than any server makes.
 const HEAD_BYTES: usize = 128 << 10;
 /// The longest frame, in bytes, without its length.
 pub(crate) const FRAME_BYTES: usize = HEAD_BYTES + ANSWER_BYTES;
+/// The longest frame of a request, in bytes: what has a longer head goes the other way. Both
+/// sides go by this number, whatever heads they admit, for a frame that is too long ends the
+/// connection, and what others asked on it.
+pub(crate) const REQUEST_FRAME_BYTES: usize = (64 << 10) + REQUEST_BYTES;
 
 /// The most fields of a head.
 const FIELDS: usize = 128;
 
 /// How many requests may be under way on a connection.
-pub const IN_FLIGHT: usize = 256;
+pub const IN_FLIGHT: usize = 512;
 
 /// Which of a connection's requests.
 pub type Id = u32;
@@ -58,6 +62,8 @@ pub type Id = u32;
 pub enum Frame {
     /// Asks.
     Request(Id, Request<Bytes>),
+    /// Asks what cannot be read: nothing is known of it but where it ends.
+    Unreadable(Id, Malformed),
     /// Answers.
     Answer(Id, Response<Bytes>),
     /// Nobody waits for the answer any more.
@@ -67,6 +73,9 @@ pub enum Frame {
     /// No other request will be taken.
     GoingAway,
 }
+
+/// The kind and the number.
+const BARE_BYTES: usize = 5;
 
 const REQUEST: u8 = 1;
 const ANSWER: u8 = 2;
@@ -79,7 +88,8 @@ const GOING_AWAY: u8 = 5;
 #[error("a head or a body is too long for one frame")]
 pub struct TooLong;
 
-/// Bytes that are no frame, which end the connection: nobody knows where the next one begins.
+/// Bytes that are no frame. Where it is not even known where the next one begins, or an answer
+/// cannot be read, that ends the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no frame: {0}")]
 pub struct Malformed(&'static str);
@@ -94,7 +104,7 @@ pub fn push_request(
     request: &Request<impl AsRef<[u8]>>,
 ) -> Result<(), TooLong> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    push(out, REQUEST, id, |out| {
+    push(out, (REQUEST, REQUEST_FRAME_BYTES), id, |out| {
         let method = request.method().as_str().as_bytes();
         out.put_u8(u8::try_from(method.len()).map_err(|_| TooLong)?);
         out.put_slice(method);
@@ -109,7 +119,7 @@ pub fn push_request(
 /// # Errors
 /// Where it is too long; nothing was appended then.
 pub fn push_answer(out: &mut BytesMut, id: Id, answer: &Response<Bytes>) -> Result<(), TooLong> {
-    push(out, ANSWER, id, |out| {
+    push(out, (ANSWER, FRAME_BYTES), id, |out| {
         out.put_u16(answer.status().as_u16());
         put_fields(out, answer.headers())?;
         put_body(out, answer.body(), ANSWER_BYTES)
@@ -152,7 +162,10 @@ pub fn take(input: &mut BytesMut) -> Result<Option<Frame>, Malformed> {
     let kind = frame.try_get_u8().map_err(|_| SHORT)?;
     let id = frame.try_get_u32().map_err(|_| SHORT)?;
     Ok(Some(match kind {
-        REQUEST => Frame::Request(id, take_request(frame)?),
+        REQUEST => match take_request(frame) {
+            Ok(request) => Frame::Request(id, request),
+            Err(malformed) => Frame::Unreadable(id, malformed),
+        },
         ANSWER => Frame::Answer(id, take_answer(frame)?),
         CANCEL => Frame::Cancel(id),
         NOT_TAKEN => Frame::NotTaken(id),
@@ -166,6 +179,9 @@ const SHORT: Malformed = Malformed("it ends too early");
 const TOO_MANY_FIELDS: Malformed = Malformed("it has too many fields");
 
 fn take_request(mut frame: Bytes) -> Result<Request<Bytes>, Malformed> {
+    if BARE_BYTES + frame.len() > REQUEST_FRAME_BYTES {
+        return Err(TOO_LONG);
+    }
     let length = frame.try_get_u8().map_err(|_| SHORT)?;
     let method = Method::from_bytes(&take_bytes(&mut frame, usize::from(length))?)
         .map_err(|_| Malformed("it has no method"))?;
@@ -229,7 +245,7 @@ fn take_bytes(frame: &mut Bytes, length: usize) -> Result<Bytes, Malformed> {
 
 fn push(
     out: &mut BytesMut,
-    kind: u8,
+    (kind, longest): (u8, usize),
     id: Id,
     payload: impl FnOnce(&mut BytesMut) -> Result<(), TooLong>,
 ) -> Result<(), TooLong> {
@@ -239,7 +255,7 @@ fn push(
     out.put_u32(id);
     let pushed = payload(out).and_then(|()| {
         let length = out.len() - start - 4;
-        let length = u32::try_from(length).ok().filter(|_| length <= FRAME_BYTES);
+        let length = u32::try_from(length).ok().filter(|_| length <= longest);
         length.ok_or(TooLong)
     });
     match pushed {
@@ -250,7 +266,7 @@ fn push(
 }
 
 fn push_bare(out: &mut BytesMut, kind: u8, id: Id) {
-    push(out, kind, id, |_| Ok(())).expect("nine bytes");
+    push(out, (kind, FRAME_BYTES), id, |_| Ok(())).expect("nine bytes");
 }
 
 fn put_text(out: &mut BytesMut, text: &[u8]) -> Result<(), TooLong> {

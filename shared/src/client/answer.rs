@@ -18,12 +18,21 @@ pub struct AnswerBody(Source);
 #[derive(Debug)]
 enum Source {
     Coming(Coming),
-    Whole {
-        /// None once it was read.
-        body: Option<Bytes>,
-        /// What it takes.
-        _memory: Option<ByteShare>,
-    },
+    /// None once it was read.
+    Whole(Option<Bytes>),
+}
+
+/// Bytes with what counts them, for as long as anybody has them: whoever reads the body may hold
+/// them long after, while its own client takes nothing.
+struct Counted {
+    bytes: Bytes,
+    _memory: ByteShare,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A body as it comes. At its end the connection is free for the next request; dropped before,
@@ -45,8 +54,11 @@ impl AnswerBody {
 
     /// One that is here, in memory that is counted.
     pub(super) fn whole(body: Bytes, memory: Option<ByteShare>) -> Self {
-        let body = Some(body).filter(|body| !body.is_empty());
-        Self(Source::Whole { body, _memory: memory })
+        let body = match memory {
+            Some(memory) => Bytes::from_owner(Counted { bytes: body, _memory: memory }),
+            None => body,
+        };
+        Self(Source::Whole(Some(body).filter(|body| !body.is_empty())))
     }
 }
 
@@ -68,7 +80,7 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let coming = match &mut self.0 {
             Source::Coming(coming) => coming,
-            Source::Whole { body, .. } => {
+            Source::Whole(body) => {
                 return Poll::Ready(body.take().map(|body| Ok(Frame::data(body))));
             }
         };
@@ -85,16 +97,37 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Source::Coming(coming) => coming.body.is_end_stream(),
-            Source::Whole { body, .. } => body.is_none(),
+            Source::Whole(body) => body.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Source::Coming(coming) => coming.body.size_hint(),
-            Source::Whole { body, .. } => {
+            Source::Whole(body) => {
                 SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::byte_budget::ByteBudget;
+
+    #[tokio::test]
+    async fn memory_is_counted_for_as_long_as_somebody_has_what_was_read() {
+        const ALL: usize = 64 << 10;
+        let budget = ByteBudget::new(ALL);
+        let memory = budget.reserve(ALL).unwrap();
+        let body = AnswerBody::whole(Bytes::from_static(b"12345678"), Some(memory));
+        let read = body.collect().await.unwrap().to_bytes();
+        assert_eq!(read, "12345678");
+        assert!(budget.reserve(1).is_err(), "they are in some client's buffer");
+        drop(read);
+        assert!(budget.reserve(ALL).is_ok());
     }
 }

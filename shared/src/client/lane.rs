@@ -269,7 +269,7 @@ impl Moving {
                     }
                 }
                 Frame::GoingAway => self.stop(),
-                Frame::Request(..) | Frame::Cancel(_) => {
+                Frame::Request(..) | Frame::Unreadable(..) | Frame::Cancel(_) => {
                     return Err(std::io::Error::other("it asks on a connection for answers"));
                 }
             }

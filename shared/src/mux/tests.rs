@@ -67,7 +67,10 @@ fn what_is_cut_short_inside_is_no_frame_and_nothing_else() {
     for length in 0..head - 4 {
         let mut cut = BytesMut::from(&whole[..4 + length]);
         cut[..4].copy_from_slice(&u32::try_from(length).unwrap().to_be_bytes());
-        assert!(take(&mut cut).is_err(), "{length}");
+        let taken = take(&mut cut);
+        // Without its kind and number nothing is known of it.
+        assert_eq!(taken.is_err(), length < 5, "{length}: {taken:?}");
+        assert!(!matches!(taken, Ok(Some(Frame::Request(..)))), "{length}: {taken:?}");
     }
 }
 
@@ -75,14 +78,18 @@ fn what_is_cut_short_inside_is_no_frame_and_nothing_else() {
 fn what_would_mean_something_else_as_http_is_no_frame() {
     for target in ["issue#12", "/v1/kv/issue#12", "http://h/v1", "*", ""] {
         let mut bytes = BytesMut::new();
-        push(&mut bytes, REQUEST, 1, |out| {
+        push(&mut bytes, (REQUEST, REQUEST_FRAME_BYTES), 1, |out| {
             out.put_u8(3);
             out.put_slice(b"GET");
             put_text(out, target.as_bytes())?;
             put_fields(out, &HeaderMap::new())
         })
         .unwrap();
-        assert!(take(&mut bytes).is_err(), "{target}");
+        push_cancel(&mut bytes, 2);
+        let taken = take(&mut bytes).unwrap();
+        assert!(matches!(taken, Some(Frame::Unreadable(1, _))), "{target}: {taken:?}");
+        let next = take(&mut bytes).unwrap();
+        assert!(matches!(next, Some(Frame::Cancel(2))), "the next one is where it was");
     }
 }
 
@@ -93,7 +100,7 @@ fn nothing_is_made_room_for_that_is_not_there() {
     // So many fields as cannot be there, and more than may be.
     for (fields, expected) in [(100, SHORT), (u16::MAX, TOO_MANY_FIELDS)] {
         let mut bytes = BytesMut::new();
-        push(&mut bytes, ANSWER, 1, |out| {
+        push(&mut bytes, (ANSWER, FRAME_BYTES), 1, |out| {
             out.put_u16(200);
             out.put_u16(fields);
             Ok(())
@@ -113,6 +120,10 @@ fn what_is_too_long_for_a_frame_is_not_begun() {
     bytes.advance(6);
     let Some(Frame::Request(1, taken)) = take(&mut bytes).unwrap() else { panic!("no request") };
     assert_eq!(taken.body().len(), REQUEST_BYTES);
+    let long_head = Request::put("/v1/kv/k").header("x-a", "a".repeat(40 << 10));
+    let long_head = long_head.header("x-b", "b".repeat(30 << 10));
+    let longest = long_head.body(vec![0; REQUEST_BYTES]).unwrap();
+    assert_eq!(push_request(&mut bytes, 1, &longest), Err(TooLong));
     let long = Response::new(Bytes::from(vec![0; ANSWER_BYTES + 1]));
     assert_eq!(push_answer(&mut bytes, 1, &long), Err(TooLong));
     assert!(bytes.is_empty());

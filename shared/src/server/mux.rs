@@ -24,8 +24,8 @@ use super::body::RequestBody;
 use super::direct::Shortcut;
 use super::doors::ForClients;
 use crate::mux::{
-    ANSWER_BYTES, Closed, Frame, IN_FLIGHT, Id, Link, PREFACE, Patience, REQUEST_BYTES, TooLong,
-    checks, push_answer, push_going_away, push_not_taken,
+    ANSWER_BYTES, Closed, Frame, IN_FLIGHT, Id, Link, PREFACE, Patience, REQUEST_FRAME_BYTES,
+    TooLong, checks, push_answer, push_going_away, push_not_taken,
 };
 use crate::tls::{self, Caller, Transport};
 
@@ -103,7 +103,7 @@ impl Multiplexed {
             return;
         }
         let patience = Patience {
-            longest: 4 * limits.header_bytes + REQUEST_BYTES,
+            longest: REQUEST_FRAME_BYTES,
             write: limits.write_timeout,
             frame: limits.header_timeout,
             idle: limits.idle_timeout,
@@ -243,8 +243,14 @@ impl Serving {
                 return Ok(());
             };
             match frame {
-                Frame::Request(id, _) if self.aborts.contains_key(&id) => {
+                Frame::Request(id, _) | Frame::Unreadable(id, _)
+                    if self.aborts.contains_key(&id) =>
+                {
                     return Err(io::Error::other("it asks twice by one id"));
+                }
+                Frame::Unreadable(id, malformed) => {
+                    tracing::debug!(%malformed, "a request of many has to be asked another way");
+                    push_not_taken(&mut self.link.output, id);
                 }
                 Frame::Request(id, request) => self.begin(id, request),
                 Frame::Cancel(id) => {

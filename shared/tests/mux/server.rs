@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use shared::message::Service;
@@ -319,6 +319,24 @@ async fn more_at_once_than_may_be_go_back_and_are_heard() {
     client.ask(most, Method::GET, "/v1/kv/wait", "").await;
     client.ask(most, Method::GET, "/v1/kv/k", "").await;
     assert!(client.hear().await.is_none(), "one id is two requests'");
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_read_goes_back_and_the_others_on_its_connection_go_on() {
+    let server = Server::start(Limits { header_bytes: 1 << 10, ..Limits::default() }).await;
+    let mut client = ByHand::connect(server.address).await;
+    client.ask(1, Method::GET, "/v1/kv/wait", "").await;
+    client.stream.write_all(&[0, 0, 0, 7, 1, 0, 0, 0, 2, 0, 0]).await.unwrap();
+    assert!(matches!(client.hear().await, Some(Frame::NotTaken(2))));
+    // Two fields, of a head that no server admits and every frame has room for.
+    let long = Request::get("/v1/kv/k").header("host", "h:1").header("x-a", "a".repeat(30_000));
+    let long = long.header("x-b", "b".repeat(30_000)).body(Bytes::from(vec![0; 60_000])).unwrap();
+    client.say(|out| mux::push_request(out, 3, &long).unwrap()).await;
+    let (id, status, body) = client.hear_answer().await;
+    assert_eq!((id, status), (3, 431), "{body}");
+    client.ask(4, Method::GET, "/v1/kv/k", "").await;
+    assert_eq!(client.hear_answer().await.0, 4);
+    assert_eq!(server.waiting(), 1, "the first one is still being answered");
 }
 
 #[tokio::test]

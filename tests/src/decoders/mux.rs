@@ -23,6 +23,7 @@ fn again(frame: Frame, length: usize) {
     let mut encoded = BytesMut::new();
     match &frame {
         Frame::Request(id, request) => mux::push_request(&mut encoded, *id, request).unwrap(),
+        Frame::Unreadable(..) => return,
         Frame::Answer(id, answer) => mux::push_answer(&mut encoded, *id, answer).unwrap(),
         Frame::Cancel(id) => mux::push_cancel(&mut encoded, *id),
         Frame::NotTaken(id) => mux::push_not_taken(&mut encoded, *id),
