@@ -150,7 +150,7 @@ impl Front {
             .route(events::PATH, get(follow).with_state(events))
             .merge(spans::routes(SpanScope::Cluster(gather)))
             .merge(exposed);
-        let own = TowerToHyperService::new(with_fallbacks(own));
+        let own = TowerToHyperService::new(with_fallbacks(own, Service::Balancer));
         let guard = Guard::new(Arc::clone(&proxy));
         Arc::new(Self { own, proxy, guard, admission, clients, operators, requests })
     }

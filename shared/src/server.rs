@@ -62,6 +62,7 @@ pub use files::{Files, connections_within};
 pub use hosts::AllowedHosts;
 pub use requests::{Requests, Underway};
 
+use crate::message::Service;
 use crate::metrics::{self, Metrics};
 use crate::places::ClientNetwork;
 use crate::problem::Problem;
@@ -147,7 +148,7 @@ pub async fn serve(
     let asked = traced.service;
     let (requests, exposed) = expose(metrics, traced, &admission);
     let requests = Arc::new(requests.named_by(newest));
-    let router = with_fallbacks(router.merge(exposed))
+    let router = with_fallbacks(router.merge(exposed), asked)
         .layer(from_fn_with_state((asked, admission.clone()), admit))
         .layer(from_fn_with_state(Arc::clone(&requests), observe));
     let service = TowerToHyperService::new(router);
@@ -205,10 +206,11 @@ pub fn expose(mut metrics: Metrics, traced: Traced, admission: &Admission) -> (R
     (requests, metrics::routes(metrics))
 }
 
-/// Answers unknown paths with 404 and unknown methods with 405, as problems. That is then all of
+/// Answers paths that this service does not have with 404 and unknown methods with 405, as problems. That is then all of
 /// a service's routes, which the log tells where `RUST_LOG` has `shared::server=trace`: for tests
 /// that must not miss one.
-pub fn with_fallbacks(router: Router) -> Router {
+pub fn with_fallbacks(router: Router, asked: Service) -> Router {
+    let no_such_path = move |method, uri| no_such_path(asked, method, uri);
     let router = router.fallback(no_such_path).method_not_allowed_fallback(no_such_method);
     tracing::trace!(?router, "all routes");
     router
@@ -222,9 +224,14 @@ fn target(uri: &Uri) -> &str {
     }
 }
 
-async fn no_such_path(method: Method, uri: Uri) -> Problem {
-    let problem = Problem::not_found(format!("there is no {method} {} here", target(&uri)));
-    std::future::ready(nothing_applied(&method, problem)).await
+async fn no_such_path(asked: Service, method: Method, uri: Uri) -> Problem {
+    let instead = match asked {
+        Service::Acceptor => ": this is an acceptor, and a balancer or a replica may have it",
+        Service::Coordinator => ": this is a coordinator, and a balancer or a replica may have it",
+        Service::Replica | Service::Balancer => "",
+    };
+    let problem = format!("there is no {method} {} here{instead}", target(&uri));
+    std::future::ready(nothing_applied(&method, Problem::not_found(problem))).await
 }
 
 async fn no_such_method(method: Method, uri: Uri) -> Problem {

@@ -206,6 +206,10 @@ async fn a_connection_above_the_limit_is_refused_at_once() {
         answer.starts_with("HTTP/1.1 503 ") && answer.contains("1 connections are open"),
         "{answer}"
     );
+    let alive = raw(server.address, b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(alive.starts_with("HTTP/1.1 200 ") && alive.ends_with("\r\n\r\nok\n"), "{alive}");
+    let ready = raw(server.address, b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
     drop(held);
     let request = b"POST /hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     while !raw(server.address, request).await.starts_with("HTTP/1.1 200 ") {

@@ -61,15 +61,19 @@ async fn connections_that_say_nothing_take_no_service_its_files() -> Result<()> 
             })
             .await?;
         }
+        let new_client = |path: &'static str| {
+            let url = format!("http://{address}{path}");
+            async move {
+                let http = reqwest::Client::builder().no_proxy().build()?;
+                let status = http.get(url).timeout(SOON).send().await?.status();
+                ensure!(status.is_success(), "{status}");
+                Ok(())
+            }
+        };
+        eventually(&format!("{name} says that it is alive"), || new_client("/livez")).await?;
         drop(idle);
         let ended = Instant::now();
-        eventually(&format!("{name} answers a new client"), || async {
-            let http = reqwest::Client::builder().no_proxy().build()?;
-            let answer = http.get(format!("http://{address}/livez")).timeout(SOON).send().await?;
-            ensure!(answer.status().is_success(), "{}", answer.status());
-            Ok(())
-        })
-        .await?;
+        eventually(&format!("{name} answers a new client"), || new_client("/v1/status")).await?;
         ensure!(ended.elapsed() < SOON, "{name} answered after {:?}", ended.elapsed());
         ensure!(cluster.service(name).pid()? == pid, "{name} was restarted");
         cluster.service(name).signal(rustix::process::Signal::CONT).context("it lives")?;

@@ -8,6 +8,7 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::message::Service;
 use crate::server::with_fallbacks;
 
 /// What all files may have together, in bytes.
@@ -19,7 +20,7 @@ async fn ask(method: Method, path: &str, fields: &[(&str, &str)]) -> Response {
         request = request.header(*name, *value);
     }
     let request = request.body(Body::empty()).unwrap();
-    with_fallbacks(routes()).oneshot(request).await.unwrap()
+    with_fallbacks(routes(), Service::Replica).oneshot(request).await.unwrap()
 }
 
 fn header<'a>(response: &'a Response, name: &str) -> &'a str {

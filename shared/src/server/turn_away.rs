@@ -1,9 +1,11 @@
-//! Connections beyond the limit: each is told so, and closed.
+//! Connections beyond the limit: each is told so, and closed. But whoever asks whether this process
+//! is alive hears that it is: however many others hold connections, it need not be ended for that.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Response;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -21,6 +23,11 @@ const AT_ONCE: usize = 64;
 /// taking them, the connection would be reset and the client never hear why.
 const TIME: Duration = Duration::from_secs(1);
 const BYTES: u64 = 64 << 10;
+
+/// How the question begins that is answered all the same …
+const ALIVE: &[u8] = b"GET /livez ";
+/// … if it comes within this time.
+const QUESTION: Duration = Duration::from_millis(500);
 
 /// Those who are being told.
 #[derive(Debug)]
@@ -57,7 +64,7 @@ impl TurnedAway {
                         Begun::Ended => return Ok(()),
                     },
                 };
-                say(transport, &problem).await
+                say_or_be_alive(transport, &problem).await
             };
             let _gone = tokio::time::timeout(TIME, saying).await;
             drop(place);
@@ -70,8 +77,19 @@ pub(super) async fn say_within_its_time(stream: Transport, problem: &Problem) {
     let _gone = tokio::time::timeout(TIME, say(stream, problem)).await;
 }
 
-async fn say(mut stream: Transport, problem: &Problem) -> std::io::Result<()> {
-    let mut response = problem.to_http();
+async fn say_or_be_alive(mut stream: Transport, problem: &Problem) -> std::io::Result<()> {
+    let mut first = [0; ALIVE.len()];
+    match tokio::time::timeout(QUESTION, stream.read_exact(&mut first)).await {
+        Ok(Ok(_)) if first == ALIVE => answer(stream, Response::new("ok\n".into())).await,
+        Ok(_) | Err(_) => say(stream, problem).await,
+    }
+}
+
+async fn say(stream: Transport, problem: &Problem) -> std::io::Result<()> {
+    answer(stream, problem.to_http()).await
+}
+
+async fn answer(mut stream: Transport, mut response: Response<Bytes>) -> std::io::Result<()> {
     let trace = RequestTrace::unsampled();
     trace.finish(response.status(), response.headers_mut());
     stream.write_all(&bytes_of(&response)).await?;
@@ -80,7 +98,7 @@ async fn say(mut stream: Transport, problem: &Problem) -> std::io::Result<()> {
     Ok(())
 }
 
-fn bytes_of(response: &Response<bytes::Bytes>) -> Vec<u8> {
+fn bytes_of(response: &Response<Bytes>) -> Vec<u8> {
     let mut bytes = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
     for (name, value) in response.headers() {
         bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
