@@ -12,10 +12,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use indicatif::ProgressBar;
 use replica::snapshot::file::{Contents, check};
-use replica::store::{restore, restore_again};
+use replica::store::{OpenError, restore, restore_again};
 use serde::Serialize;
 use shared::datadir::DataDir;
 use shared::ids::{Name, Slot};
@@ -40,6 +40,41 @@ pub(crate) struct Args {
     data_dir: PathBuf,
     #[command(flatten)]
     counts: up::Keepers,
+    #[command(flatten)]
+    naming: Naming,
+}
+
+/// What the services are called that the folders are for.
+#[derive(Clone, Debug, clap::Args)]
+struct Naming {
+    /// What comes before the kind of each service in its name; `synod up` has nothing there, and
+    /// the Helm chart the name of the release and a hyphen
+    #[arg(long, env = "SYNOD_NAME_PREFIX", value_name = "TEXT", default_value = "", value_parser = prefix)]
+    name_prefix: String,
+    /// The number in the name of the first of each kind: 0 for pods of a stateful set
+    #[arg(long, env = "SYNOD_FIRST_NUMBER", value_name = "N", default_value_t = 1)]
+    first_number: u16,
+}
+
+impl Naming {
+    fn names(&self, service: Service, count: u16) -> impl Iterator<Item = Name> {
+        let first = u32::from(self.first_number);
+        let name = move |number| format!("{}{}-{number}", self.name_prefix, service.as_str());
+        (first..first + u32::from(count))
+            .map(move |number| name(number).parse().expect("the prefix was tried"))
+    }
+
+    /// Whether `synod up` has these names.
+    fn is_of_up(&self) -> bool {
+        self.name_prefix.is_empty() && self.first_number == 1
+    }
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    // The longest name that it may come to.
+    let longest = format!("{text}{}-{}", Service::Coordinator.as_str(), u32::MAX);
+    longest.parse::<Name>().map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
 }
 
 /// What was made.
@@ -53,7 +88,7 @@ struct Report {
 
 /// Restores it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { file, data_dir, counts, output } = args;
+    let Args { file, data_dir, counts, naming, output } = args;
     if file.as_os_str() == "-" {
         bail!(
             "a restore does not read standard input: all of a snapshot is checked before \
@@ -70,7 +105,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .and_then(|()| fs::create_dir(&draft))
         .with_context(|| format!("cannot make {}", draft.display()))?;
     let mut renamed = Vec::new();
-    let made = make(&file, &data_dir, &counts, (&bar, &mut renamed)).await;
+    let made = make(&file, &data_dir, (&counts, &naming), (&bar, &mut renamed)).await;
     bar.finish_and_clear();
     if let Err(error) = made {
         clear(&data_dir, existed, &renamed);
@@ -83,22 +118,28 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         replicas,
         snapshot: contents,
     };
-    say(&report, output.format())?;
+    say(&report, &naming, output.format())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn say(report: &Report, format: Format) -> anyhow::Result<()> {
+fn say(report: &Report, naming: &Naming, format: Format) -> anyhow::Result<()> {
     let Report { data_dir, acceptors, replicas, snapshot } = report;
     match format {
         Format::Json => output::json(report),
         Format::Plain => output::line(format_args!("{data_dir}\t{}", snapshot.revision)),
-        Format::Table => output::line(format_args!(
-            "{data_dir}: the state at revision {}, for {} and {} of a new cluster; `synod up \
-             --data-dir {data_dir}` starts it",
-            snapshot.revision,
-            console::counted((*acceptors).into(), "acceptor"),
-            console::counted((*replicas).into(), "replica"),
-        )),
+        Format::Table => {
+            let next = if naming.is_of_up() {
+                format!("`synod up --data-dir {data_dir}` starts it")
+            } else {
+                String::from("each folder is for the service of its name, before its first start")
+            };
+            output::line(format_args!(
+                "{data_dir}: the state at revision {}, for {} and {} of a new cluster; {next}",
+                snapshot.revision,
+                console::counted((*acceptors).into(), "acceptor"),
+                console::counted((*replicas).into(), "replica"),
+            ))
+        }
     }
 }
 
@@ -139,16 +180,12 @@ fn clear(data_dir: &Path, existed: bool, renamed: &[Name]) {
 async fn make(
     file: &Path,
     data_dir: &Path,
-    counts: &up::Keepers,
+    (counts, naming): (&up::Keepers, &Naming),
     (bar, renamed): (&ProgressBar, &mut Vec<Name>),
 ) -> anyhow::Result<()> {
     let draft = data_dir.join(UNFINISHED);
-    let names = |service: Service, count: u16| -> Vec<Name> {
-        let name = |number| format!("{}-{number}", service.as_str());
-        (1..=count).map(|number| name(number).parse().expect("it is a name")).collect()
-    };
-    let replicas = names(Service::Replica, counts.replicas);
-    let acceptors = names(Service::Acceptor, counts.acceptors);
+    let replicas: Vec<Name> = naming.names(Service::Replica, counts.replicas).collect();
+    let acceptors: Vec<Name> = naming.names(Service::Acceptor, counts.acceptors).collect();
     let below = make_replicas(file, &draft, &replicas, bar).await?;
     for name in &acceptors {
         let dir = DataDir::open(&draft.join(name.as_str()), Service::Acceptor, name)?;
@@ -158,7 +195,9 @@ async fn make(
         fs::rename(draft.join(name.as_str()), data_dir.join(name.as_str()))?;
         renamed.push(name.clone());
     }
-    describe(data_dir, counts.acceptors)?;
+    if naming.is_of_up() {
+        describe(data_dir, counts.acceptors)?;
+    }
     File::open(data_dir)?.sync_all()?;
     fs::remove_dir(&draft)?;
     File::open(data_dir)?.sync_all()?;
@@ -178,7 +217,8 @@ async fn make_replicas(
         let dir = DataDir::open(&draft.join(name.as_str()), Service::Replica, name)?;
         match &first {
             None => {
-                let meta = restore(file, dir.path(), name).await?;
+                let made = restore(file, dir.path(), name).await;
+                let meta = made.map_err(|error| of_the_file(file, error))?;
                 first = Some((dir, meta.executed_below));
             }
             Some((first, _)) => restore_again(first.path(), dir.path(), name).await?,
@@ -186,6 +226,17 @@ async fn make_replicas(
     }
     let (_, below) = first.context("no replica is to be made")?;
     Ok(below)
+}
+
+/// What is wrong with a replica's state that was just made of a backup is wrong with that.
+fn of_the_file(file: &Path, error: OpenError) -> anyhow::Error {
+    match error {
+        OpenError::Damaged { what, .. } => anyhow!(
+            "{} is damaged, though it has the digest that it names: {what}; restore another backup",
+            file.display()
+        ),
+        other => other.into(),
+    }
 }
 
 #[cfg(test)]
@@ -206,6 +257,19 @@ mod tests {
         assert!(error.contains("has cluster.json in it"), "{error}");
     }
 
+    #[test]
+    fn the_names_are_those_of_up_or_of_the_chart() {
+        let names = |prefix: &str, first_number| -> Vec<String> {
+            let naming = Naming { name_prefix: prefix.to_owned(), first_number };
+            naming.names(Service::Acceptor, 2).map(|name| name.to_string()).collect()
+        };
+        assert_eq!(names("", 1), ["acceptor-1", "acceptor-2"]);
+        assert_eq!(names("synod-", 0), ["synod-acceptor-0", "synod-acceptor-1"]);
+        assert!(
+            prefix("a b").is_err() && prefix("../").is_err() && prefix(&"x".repeat(64)).is_err()
+        );
+    }
+
     #[tokio::test]
     async fn what_cannot_be_read_is_said_once_and_with_what_to_do() {
         let temp = tempfile::tempdir().unwrap();
@@ -223,7 +287,8 @@ mod tests {
             let data_dir = temp.path().join("data");
             let counts = up::Keepers { acceptors: 3, replicas: 3 };
             let output = <Output as Default>::default();
-            let args = Args { output, file, data_dir: data_dir.clone(), counts };
+            let naming = Naming { name_prefix: String::new(), first_number: 1 };
+            let args = Args { output, file, data_dir: data_dir.clone(), counts, naming };
             assert_eq!(causes(&run(args).await.unwrap_err()), says);
             assert!(!data_dir.exists());
         }
@@ -237,7 +302,8 @@ mod tests {
         let data_dir = temp.path().join("data");
         let counts = up::Keepers { acceptors: 3, replicas: 3 };
         let output = <Output as Default>::default();
-        let args = Args { output, file, data_dir: data_dir.clone(), counts };
+        let naming = Naming { name_prefix: String::new(), first_number: 1 };
+        let args = Args { output, file, data_dir: data_dir.clone(), counts, naming };
         let error = run(args).await.unwrap_err().to_string();
         assert!(error.contains("is no snapshot: it is no SQLite file"), "{error}");
         assert!(!data_dir.exists());

@@ -8,6 +8,7 @@
 //! same state. Of a folder of `synod up` all of them, and the replicas against each other.
 
 mod cluster;
+mod votes;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,15 +20,16 @@ use anyhow::{Context, bail};
 use clap::builder::BoolishValueParser;
 use replica::diverged;
 use replica::machine::state::Meta;
-use replica::store::{audit, execute_again};
+use replica::store::{audit, audit_snapshot, execute_again};
 use serde::Serialize;
 use shared::datadir::{lock_to_read, owner};
-use shared::ids::{ClusterId, Slot};
+use shared::ids::{ClusterId, Name, Slot};
 use shared::message::Service;
 
 use crate::console;
 use crate::endpoint::LateEndpoint;
 use crate::output::{self, Format, Output};
+use votes::Votes;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -87,12 +89,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let depth = if args.execute { Depth::Execute } else { Depth::Read };
     let mut reports = Vec::new();
     if path.is_file() {
-        reports.push(snapshot(&path));
+        reports.push(snapshot(&path).await);
     } else {
-        let mut replicas = Replicas::default();
+        let mut members = Members::default();
         for folder in folders(&path)? {
-            reports.push(service(&folder, depth, &mut replicas).await?);
+            reports.push(service(&folder, depth, &mut members).await?);
         }
+        members.votes.compare(&mut reports);
     }
     let is_whole = reports.iter().all(|report| report.faults.is_empty());
     for report in &reports {
@@ -139,10 +142,14 @@ fn folders(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn snapshot(path: &Path) -> Report {
+async fn snapshot(path: &Path) -> Report {
     let mut report = Report::new(path, "snapshot");
     match replica::snapshot::file::check(path) {
         Ok(contents) => {
+            match audit_snapshot(path, &reader()).await {
+                Ok(faults) => report.faults = faults,
+                Err(error) => report.faults.push(error.to_string()),
+            }
             report.holds = format!(
                 "revision {}, executed below {}, made at {} by {}",
                 contents.revision, contents.executed_below, contents.made_at, contents.replica
@@ -153,19 +160,24 @@ fn snapshot(path: &Path) -> Report {
     report
 }
 
-async fn service(folder: &Path, depth: Depth, replicas: &mut Replicas) -> anyhow::Result<Report> {
+/// Whose state a snapshot becomes for as long as it is read.
+fn reader() -> Name {
+    "verify".parse().expect("it is a name")
+}
+
+async fn service(folder: &Path, depth: Depth, members: &mut Members) -> anyhow::Result<Report> {
     let _lock = lock_to_read(folder)?;
     let (service, _name) = owner(folder)?.context("it was there a moment ago")?;
     match service {
-        Service::Acceptor => Ok(acceptor(folder)),
-        Service::Replica => replica(folder, depth, replicas).await,
+        Service::Acceptor => Ok(acceptor(folder, &mut members.votes)),
+        Service::Replica => replica(folder, depth, members).await,
         Service::Coordinator | Service::Balancer => {
             bail!("{} is a {}'s, which keeps nothing", folder.display(), service.as_str())
         }
     }
 }
 
-fn acceptor(folder: &Path) -> Report {
+fn acceptor(folder: &Path, votes: &mut Votes) -> Report {
     let mut report = Report::new(folder, Service::Acceptor.as_str());
     match acceptor::inspect(&folder.join(acceptor::LOG), Limits::default()) {
         Ok(Some(acceptor)) => {
@@ -176,24 +188,29 @@ fn acceptor(folder: &Path) -> Report {
                 marks.voted_below,
                 marks.trimmed_below
             );
+            votes.found.push((acceptor.roster().cloned(), acceptor.id(), marks.voted_below));
         }
-        Ok(None) => {}
+        Ok(None) => votes.empty.push(report.path.clone()),
         Err(error) => report.faults.push(error.to_string()),
     }
     report
 }
 
-async fn replica(folder: &Path, depth: Depth, replicas: &mut Replicas) -> anyhow::Result<Report> {
+async fn replica(folder: &Path, depth: Depth, members: &mut Members) -> anyhow::Result<Report> {
     let mut report = Report::new(folder, Service::Replica.as_str());
     let diverged = diverged(folder).with_context(|| folder.display().to_string())?;
-    let Some(found) = audit(folder).await? else { return Ok(report) };
+    let Some(found) = audit(folder).await? else {
+        members.votes.stateless.push(report.path.clone());
+        return Ok(report);
+    };
     // What is not what its log comes to is all the more to be executed again.
     let whole = found.faults.is_empty();
     report.faults = diverged.into_iter().chain(found.faults).collect();
     if let Some(meta) = &found.meta {
         report.holds =
             format!("revision {}, executed below {}", meta.revision, meta.executed_below);
-        report.faults.extend(replicas.compare(folder, meta, found.cluster));
+        report.faults.extend(members.replicas.compare(folder, meta, found.cluster));
+        members.votes.executed.push((report.path.clone(), meta.executed_below));
     }
     if depth == Depth::Execute && whole {
         match execute_again(folder).await? {
@@ -202,6 +219,13 @@ async fn replica(folder: &Path, depth: Depth, replicas: &mut Replicas) -> anyhow
         }
     }
     Ok(report)
+}
+
+/// What the members of a folder say, to be held against each other.
+#[derive(Debug, Default)]
+struct Members {
+    replicas: Replicas,
+    votes: Votes,
 }
 
 /// What the replicas of a folder say that must be the same.

@@ -53,7 +53,7 @@ mod versions;
 mod weighing;
 mod writer;
 
-pub use audit::{Audit, audit, execute_again};
+pub use audit::{Audit, audit, audit_snapshot, execute_again};
 pub(crate) use bounds::{above_prefix, lowest_above};
 pub(crate) use checkpoint::{Checkpointer, Committed, Copied, Synced, WalSpace};
 pub(crate) use deletions::not_hidden;

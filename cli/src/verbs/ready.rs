@@ -21,6 +21,10 @@ pub(crate) struct Ready {
     /// The service to ask
     #[arg(env = "SYNOD_URL", default_value = "http://127.0.0.1:8000", value_parser = parse_url)]
     url: Url,
+    /// Ask only whether it runs (`/livez`), though it may wait for others: for whoever ends what
+    /// does not answer
+    #[arg(long)]
+    alive: bool,
     /// Ask again for this long before giving up
     #[arg(
         long,
@@ -32,17 +36,18 @@ pub(crate) struct Ready {
     wait_seconds: u32,
 }
 
-/// Succeeds once `GET /readyz` does.
+/// Succeeds once `GET /readyz` does, or `GET /livez`.
 pub(crate) async fn ready(args: Ready) -> anyhow::Result<ExitCode> {
     let client = Client::of_urls(from_ref(&args.url))?;
     let client = match args.wait_seconds {
         0 => client.with_timeout(ONCE).without_retries(),
         seconds => client.with_timeout(Duration::from_secs(seconds.into())),
     };
-    client.fetch("/readyz").await?;
+    let (path, state) = if args.alive { ("/livez", "alive") } else { ("/readyz", "ready") };
+    client.fetch(path).await?;
     // The exit code says it to everybody else.
     match args.output.format() {
-        Format::Json => output::json(&json!({"url": args.url.as_str(), "ready": true}))?,
+        Format::Json => output::json(&json!({"url": args.url.as_str(), state: true}))?,
         Format::Plain | Format::Table => {}
     }
     Ok(ExitCode::SUCCESS)

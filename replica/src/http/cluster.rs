@@ -140,6 +140,8 @@ pub(super) async fn cluster(State(app): State<Arc<App>>, parts: Parts) -> Respon
     let status = app.driver.published().status;
     let mut seen: Vec<Seen> =
         acceptors.into_iter().chain(others).map(|seen| seen.of(ours)).chain([this]).collect();
+    // Others may list it for a while yet.
+    seen.retain(|seen| !seen.is_out(&status.removed));
     seen.extend(unheard(status.view.as_ref(), &seen, &app.addresses.borrow()));
     seen.sort_by(|a, b| (&a.name, &a.url).cmp(&(&b.name, &b.url)));
     let of = |service: Service| -> Vec<&Seen> {

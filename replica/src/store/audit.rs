@@ -22,6 +22,7 @@ use super::log::{LogQuery, LogRow};
 use super::offline::{Inspected, inspect};
 use super::open::{Store, open};
 use super::reader::Reader;
+use super::restore::restore;
 use super::schema::{self, Found, STEPS, unusable};
 use super::verify;
 use crate::machine::state::Meta;
@@ -69,6 +70,23 @@ pub async fn audit(dir: &Path) -> Result<Option<Audit>, OpenError> {
     // What there is to say of it was said.
     let _closed = connection.close().await;
     Ok(Some(audit))
+}
+
+/// Checks a snapshot that has the digest that it names ([`check`](crate::snapshot::file::check)) as
+/// a restore does, and as the state of a replica: what is wrong, in words. In a temporary folder,
+/// which it fills as the snapshot does its own.
+///
+/// # Errors
+/// When it cannot be read, or copied.
+pub async fn audit_snapshot(snapshot: &Path, replica: &Name) -> Result<Vec<String>, OpenError> {
+    let failed = |error: io::Error| not_read(snapshot, &error);
+    let folder = tempfile::tempdir().map_err(failed)?;
+    match restore(snapshot, folder.path(), replica).await {
+        Ok(_meta) => {}
+        Err(OpenError::Damaged { what, .. }) => return Ok(vec![what]),
+        Err(error) => return Err(error),
+    }
+    Ok(audit(folder.path()).await?.map(|audit| audit.faults).unwrap_or_default())
 }
 
 async fn check(

@@ -142,19 +142,22 @@ async fn versions(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Every key that exists is in `live` with its newest version, and no other is.
+/// Every key that exists is in `live` with its newest version and that one's lease, and no other
+/// is.
 async fn live(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    const SQL: &str = "WITH current AS (SELECT key, revision FROM versions v WHERE value IS NOT \
-        NULL \
+    const SQL: &str = "WITH current AS (SELECT key, revision, lease FROM versions v WHERE value IS \
+        NOT NULL \
         AND NOT EXISTS (SELECT 1 FROM versions w WHERE w.key = v.key AND w.revision > v.revision)) \
         SELECT (SELECT count(*) FROM current), (SELECT count(*) FROM live), \
-        (SELECT count(*) FROM current c JOIN live l ON l.key = c.key AND l.revision = c.revision)";
+        (SELECT count(*) FROM current c JOIN live l ON l.key = c.key AND l.revision = c.revision \
+        AND l.lease IS c.lease)";
     let row = sqlx::query(SQL).persistent(false).fetch_one(connection).await?;
     let (current, live, both) = (counter(&row, 0)?, counter(&row, 1)?, counter(&row, 2)?);
     if current == both && live == both {
         return Ok(());
     }
     Err(StoreError::Damaged(format!(
-        "{current} keys exist by their versions, {live} by the list of live keys, {both} by both"
+        "{current} keys exist by their versions, {live} by the list of live keys, {both} by both \
+         and with the same lease"
     )))
 }

@@ -18,6 +18,7 @@ use shared::query::Query;
 use shared::wire::{self, BodyLimit, Encoding, read_in_time};
 
 use super::primary::{of_no_answer, refuse_headers_of_mutations};
+use super::seen::is_among;
 use crate::change_acceptors::{ChangedAcceptors, NotChanged, ask_for_acceptors};
 use crate::http::App;
 use crate::http::mutate::finish;
@@ -96,7 +97,11 @@ async fn answer(app: &App, request: Request) -> Result<Response, Refused> {
     let base = change.base;
     let wanted = wanted(app, change)?;
     match ask_for_acceptors(&app.driver, base, wanted, deadline).await {
-        Ok(ChangedAcceptors { seated: Seated { roster, urls }, not_heard }) => {
+        Ok(ChangedAcceptors { seated: Seated { roster, urls }, mut not_heard }) => {
+            // Whoever is out will not hear of it.
+            let status = app.driver.published().status;
+            let is_member = |name: &Name| status.view.as_ref().is_some_and(|it| it.contains(name));
+            not_heard.retain(|name| is_member(name) || !is_among(name, &status.removed));
             Ok(wire::json(&Changed {
                 cluster_id: roster.cluster(),
                 generation: roster.generation(),

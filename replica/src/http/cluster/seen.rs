@@ -6,6 +6,7 @@ use shared::ids::{ClusterId, Name};
 use shared::message::Service;
 
 use super::Shown;
+use crate::machine::state::RemovedReplica;
 
 /// A service, and what it says of itself if it does.
 #[derive(Debug)]
@@ -85,6 +86,14 @@ impl Seen {
         Self { status: self.status.filter(|status| !is_other(status)), ..self }
     }
 
+    /// Whether it is silent because it was taken out for good. One that answers may be another
+    /// replica of the same name by now.
+    pub(super) fn is_out(&self, removed: &[RemovedReplica]) -> bool {
+        self.service == Service::Replica
+            && self.status.is_none()
+            && self.name.as_ref().is_some_and(|name| is_among(name, removed))
+    }
+
     pub(super) fn number(&self, field: &str) -> Option<u64> {
         self.status.as_ref()?[field].as_u64()
     }
@@ -103,4 +112,9 @@ impl Seen {
         let (id, url, healthy) = (self.name.clone(), self.url.clone(), self.status.is_some());
         Shown { id, url, healthy, status }
     }
+}
+
+/// Whether a replica of that name was taken out for good.
+pub(super) fn is_among(name: &Name, removed: &[RemovedReplica]) -> bool {
+    removed.iter().any(|removed| removed.replica == *name)
 }

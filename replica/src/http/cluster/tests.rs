@@ -1,6 +1,7 @@
 use shared::ids::{Epoch, Instance, LogFormat};
 
 use super::*;
+use crate::machine::state::RemovedReplica;
 
 impl Seen {
     fn rendered_json(&self, head: u64) -> Value {
@@ -45,6 +46,17 @@ fn a_service_that_does_not_answer_is_shown_as_unhealthy() {
         (&json!(false), &nothing, &nothing)
     );
     assert_eq!(shown["url"], "http://replica-3:1");
+}
+
+#[test]
+fn a_silent_replica_that_was_taken_out_is_not_listed_and_one_that_answers_is() {
+    let removed =
+        [RemovedReplica { replica: "replica-2".parse().unwrap(), slot: Slot(7), epoch: Epoch(3) }];
+    let out = |name, service, status| seen(name, service, status).is_out(&removed);
+    assert!(out("replica-2", Service::Replica, None));
+    assert!(!out("replica-2", Service::Replica, Some(json!({}))), "another one of its name");
+    assert!(!out("replica-2", Service::Balancer, None));
+    assert!(!out("replica-3", Service::Replica, None));
 }
 
 #[test]

@@ -103,6 +103,7 @@ async fn a_row_that_is_not_what_was_written_is_refused_by_name() {
         ("DELETE FROM live WHERE key = x'6b36'", "keys exist by their versions"),
         ("INSERT INTO live VALUES (x'78', 7, NULL)", "keys exist by their versions"),
         ("UPDATE live SET revision = 3 WHERE key = x'6b36'", "keys exist by their versions"),
+        ("UPDATE live SET lease = 7 WHERE key = x'6b36'", "by both and with the same lease"),
         (
             "INSERT INTO range_tombstones VALUES (7, x'6b', x'6bff', zeroblob(8))",
             "the range tombstone of revision 7",

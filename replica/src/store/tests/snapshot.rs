@@ -102,6 +102,7 @@ async fn what_never_was_a_snapshot_is_refused_as_such() {
 #[tokio::test]
 async fn a_restored_state_is_that_of_the_snapshot_without_its_cluster() {
     let (dir, file, meta) = snapped().await;
+    assert!(audit_snapshot(&file, &name()).await.unwrap().is_empty());
     let before = inspect(dir.path(), &name()).await.unwrap().unwrap();
     let (first, second) = (dir.path().join("first"), dir.path().join("second"));
     for folder in [&first, &second] {
@@ -133,7 +134,10 @@ async fn a_snapshot_of_a_damaged_state_is_not_restored() {
     let folder = dir.path().join("first");
     fs::create_dir(&folder).unwrap();
     let error = restore(&file, &folder, &name()).await.unwrap_err();
-    assert!(error.to_string().contains("the record of \"a\" at revision 1"), "{error}");
+    let damage = "the record of \"a\" at revision 1";
+    assert!(error.to_string().contains(damage), "{error}");
+    let faults = audit_snapshot(&file, &name()).await.unwrap();
+    assert!(matches!(&faults[..], [fault] if fault.contains(damage)), "{faults:?}");
 }
 
 /// Every file of a folder, with its content and when it was changed.
