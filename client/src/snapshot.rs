@@ -7,13 +7,14 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use http::{HeaderMap, Method, StatusCode, header};
 use shared::deadline::SNAPSHOT_WAIT;
+use tokio::time::Instant;
 
 use crate::answer::number;
 use crate::call::{Call, awaited};
 use crate::client::Client;
 use crate::error::{Error, Failure};
 
-/// The longest that nothing of a file may come.
+/// The longest that nothing of a file may come, unless the client waits for less.
 const SILENCE: Duration = Duration::from_secs(30);
 
 impl Client {
@@ -64,6 +65,8 @@ impl Snapshot {
             from: part.from,
             sha256: digest(headers)?,
             left: part.total - part.from,
+            silence: SILENCE.min(self.client.timeout()),
+            heard_at: Instant::now(),
             url: response.url.clone(),
             stream: response.into_stream(),
         })
@@ -83,6 +86,10 @@ pub struct Download {
     /// The digest (SHA-256) of the whole file.
     pub sha256: [u8; 32],
     left: u64,
+    /// How long nothing may come …
+    silence: Duration,
+    /// … and since when nothing did.
+    heard_at: Instant,
     url: String,
     stream: BoxStream<'static, Result<Bytes, String>>,
 }
@@ -105,11 +112,11 @@ impl Download {
     /// # Errors
     /// [`Error::Unavailable`] where it is cut off: it goes on by [`Snapshot::resume`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let piece = tokio::time::timeout(SILENCE, self.stream.next()).await;
+        let piece = tokio::time::timeout(self.silence, self.stream.next()).await;
         match piece {
             Ok(Some(Ok(bytes))) => match self.left.checked_sub(bytes.len() as u64) {
                 Some(left) => {
-                    self.left = left;
+                    (self.left, self.heard_at) = (left, Instant::now());
                     Ok(Some(bytes))
                 }
                 None => Err(Error::Malformed(String::from("more came than there is"))),
@@ -117,13 +124,13 @@ impl Download {
             Ok(None) if self.left == 0 => Ok(None),
             Ok(None) => Err(self.cut(String::from("it ended early"))),
             Ok(Some(Err(error))) => Err(self.cut(error)),
-            Err(_elapsed) => Err(self.cut(format!("silent for {SILENCE:?}"))),
+            Err(_elapsed) => Err(self.cut(format!("silent for {:?}", self.silence))),
         }
     }
 
     fn cut(&self, reason: String) -> Error {
         let last = Failure::Lost { url: self.url.clone(), reason };
-        Error::Unavailable { waited: Duration::ZERO, last }
+        Error::Unavailable { waited: self.heard_at.elapsed(), last }
     }
 }
 
