@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use shared::chain::ChainHash;
-use shared::ids::{BatchNumber, Epoch, Instance, Slot};
-use shared::message::{Batch, LogPrefix, Value, View};
+use shared::ids::{Ballot, BatchNumber, CoordinatorId, Epoch, Instance, Slot};
+use shared::message::{Batch, ChosenEntry, LogPrefix, Value, View};
 
 use super::*;
 use crate::machine::access::policy::{
@@ -11,7 +11,7 @@ use crate::machine::access::policy::{
 };
 use crate::machine::access::{Force, SecretHash};
 use crate::machine::locks::Fence;
-use crate::machine::run::Decoded;
+use crate::machine::run::{Decoded, Run};
 
 #[test]
 fn the_trace_of_a_batch_is_read_without_its_commands_and_of_nothing_else() {
@@ -206,4 +206,35 @@ fn what_was_executed_is_found_in_a_batch_of_a_format_that_has_it() {
     let legal = [commands(executed, format::LINKED), commands(None, format::CERTIFIED)];
     let illegal = [commands(None, format::LINKED), commands(executed, format::CERTIFIED)];
     assert_eq!((legal, illegal), ([true; 2], [false; 2]));
+}
+
+#[test]
+fn values_of_puts_are_found_in_a_batch_that_says_what_was_executed() {
+    let key = "key".to_owned();
+    let (value, content_type) = (Bytes::from_static(b"a value"), None);
+    let op = Op::Put { key, value, content_type, condition: Condition::Always };
+    let request = RequestIdentity::Drawn([1; 16]);
+    let executed = LogPrefix { below: Slot(3), hash: ChainHash([7; 32]) };
+    for executed in [None, Some(executed)] {
+        let commands = Commands {
+            time_ms: 5,
+            wall_ms: 7,
+            trace: None,
+            answers: AnswerRetention::default(),
+            commands: vec![Command { op: op.clone(), trace: None, request }],
+            executed,
+        };
+        let (format, commands) = (commands.format(), commands.encode());
+        let batch = Value::Batch(Batch { epoch: Epoch(1), number: BatchNumber(0), commands });
+        let value = batch.encode_in(format);
+        let ballot = Ballot { round: 1, coordinator: CoordinatorId(1) };
+        let run = Run::new(vec![ChosenEntry { slot: Slot(3), ballot, value: value.clone() }]);
+        let found = run.put_values(1);
+        let [puts] = &found[..] else { panic!("{found:?}") };
+        let [put] = &puts[..] else { panic!("{puts:?}") };
+        assert_eq!(
+            (&value[put.key.clone()], &value[put.value.clone()]),
+            (&b"key"[..], &b"a value"[..])
+        );
+    }
 }
