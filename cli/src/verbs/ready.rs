@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::slice::from_ref;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use client::{Client, parse_url};
 use serde_json::json;
 use url::Url;
@@ -23,7 +24,7 @@ pub(crate) struct Ready {
     url: Url,
     /// Ask only whether it runs (`/livez`), though it may wait for others: for whoever ends what
     /// does not answer
-    #[arg(long)]
+    #[arg(long, env = "SYNOD_ALIVE", value_parser = BoolishValueParser::new())]
     alive: bool,
     /// Ask again for this long before giving up
     #[arg(
