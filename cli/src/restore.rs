@@ -230,13 +230,11 @@ async fn make_replicas(
 
 /// What is wrong with a replica's state that was just made of a backup is wrong with that.
 fn of_the_file(file: &Path, error: OpenError) -> anyhow::Error {
-    match error {
-        OpenError::Damaged { what, .. } => anyhow!(
-            "{} is damaged, though it has the digest that it names: {what}; restore another backup",
-            file.display()
-        ),
-        other => other.into(),
-    }
+    let OpenError::Damaged { what, .. } = error else { return error.into() };
+    anyhow!(
+        "{} is damaged, though it has the digest that it names: {what}; restore another backup",
+        file.display()
+    )
 }
 
 #[cfg(test)]
