@@ -199,9 +199,10 @@ fn what_was_executed_is_found_in_a_batch_of_a_format_that_has_it() {
     assert_eq!(of(executed).format(), format::LINKED);
     assert_eq!(Commands::executed_of(&value(executed, format::LINKED)), executed);
     assert_eq!(Commands::executed_of(&value(executed, format::CERTIFIED)), None);
-    let commands = |executed, format| match Decoded::new(&value(executed, format)) {
-        Decoded::Batch { commands, .. } => commands.is_ok(),
-        other => panic!("{other:?}"),
+    let commands = |executed, format| {
+        let decoded = Decoded::new(&value(executed, format));
+        let Decoded::Batch { commands, .. } = decoded else { panic!("{decoded:?}") };
+        commands.is_ok()
     };
     let legal = [commands(executed, format::LINKED), commands(None, format::CERTIFIED)];
     let illegal = [commands(None, format::LINKED), commands(executed, format::CERTIFIED)];
